@@ -10,7 +10,7 @@ class UserError(Exception):
     exit_code = 2
 
 
-class TryAgain(Exception):
+class TryAgainError(Exception):
     """Something outside failed for now; the same attempt may succeed later."""
 
     exit_code = 75

@@ -17,7 +17,7 @@ def check_model_folder(folder: Path) -> None:
     wanted = {"config.json": ["config.json"], "weights": ["*.safetensors"], "a tokenizer": ["tokenizer.json"]}
     for what, patterns in wanted.items():
         if not any(any(folder.glob(pattern)) for pattern in patterns):
-            raise UserError(f"model folder {folder}: has no {what} ({patterns[0]}); give a folder in Hugging Face format")
+            raise UserError(f"model folder {folder}: has no {what} ({patterns[0]}); give one in Hugging Face format")
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":

@@ -1,9 +1,9 @@
 """Settings of the stage `corpus`."""
 
-from rlgen_k8s.stages.settings import StageSettings, setting
+from rlgen_k8s.stages.settings import StageSettings, seed_setting
 
 
 class CorpusSettings(StageSettings):
     """See each field."""
 
-    seed: int = setting(0, doc="Seed of every random choice of this stage; filled from the study's.", source="ours", ge=0)
+    seed: int = seed_setting()
