@@ -1,0 +1,64 @@
+"""A submission, as MLflow will see it: the parent of its stages' runs. Imports no MLflow: it writes to the spool."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.tracking.events import Finished, Node, Status, SubmissionOpened
+from rlgen_k8s.tracking.places import spool_folder
+from rlgen_k8s.tracking.spool import Writer
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An open submission. `id` (`<study>-<date>-<time>`) goes to the stages as `RLGEN_SUBMISSION`."""
+
+    id: str
+    writer: Writer
+
+    def finish(self, status: Status) -> None:
+        """End the submission."""
+        self.writer.write(Finished, status=status)
+        self.writer.close()
+
+
+def open_submission(
+    study: str, settings: Mapping[str, Any], nodes: Sequence[Node], environ: Mapping[str, str]
+) -> Submission:
+    """Begin to track a submission of `study` with these settings (plain JSON, nested) and this plan.
+
+    Raises UserError if the spool cannot be written.
+    """
+    folder = spool_folder(environ)
+    identity = f"{study}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        writer = Writer(folder, identity)
+    except OSError as error:
+        raise UserError(f"folder {folder}: cannot be written ({error.strerror}); set RLGEN_HOME elsewhere") from error
+    writer.write(
+        SubmissionOpened,
+        submission=identity,
+        study=study,
+        settings=dict(settings),
+        nodes=tuple(nodes),
+        tags={"rlgen.host": socket.gethostname(), **_commit()},
+    )
+    return Submission(identity, writer)
+
+
+def study_of(submission: str) -> str:
+    """The study's name in a submission's id."""
+    return submission.rsplit("-", 2)[0]
+
+
+def _commit() -> dict[str, str]:
+    """The git commit of the working folder, as MLflow's own tag; nothing outside a repository."""
+    answer = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path.cwd(), capture_output=True, text=True, check=False, timeout=5
+    )
+    return {"mlflow.source.git.commit": answer.stdout.strip()} if answer.returncode == 0 else {}
