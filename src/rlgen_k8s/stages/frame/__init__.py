@@ -1,0 +1,1 @@
+"""The frame around a stage: what a pod (or the local runner) starts as `rlgen-stage`."""

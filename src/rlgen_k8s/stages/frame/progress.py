@@ -1,0 +1,35 @@
+"""Progress of a stage, as `N/M` in the file that Argo's executor and the local runner read."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+INTERVAL = 0.2
+"""Seconds between two writes at least; the last state is written whenever the stage ends."""
+
+
+@dataclass
+class Progress:
+    """Calling it keeps the state; writes replace the file, so that a reader never sees half of one."""
+
+    path: Path | None
+    _written: float = field(default=-INTERVAL, init=False)
+    _pending: str = field(default="", init=False)
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` units of work; a total of 0 says nothing and is left out."""
+        if self.path is None or total <= 0:
+            return
+        self._pending = f"{max(0, min(done, total))}/{total}\n"
+        if done >= total or time.monotonic() - self._written >= INTERVAL:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the last state now, if it is not written yet."""
+        if self.path is None or not self._pending:
+            return
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary.write_text(self._pending)
+        temporary.replace(self.path)
+        self._written, self._pending = time.monotonic(), ""

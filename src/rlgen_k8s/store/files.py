@@ -1,0 +1,62 @@
+"""The files of a result: listed with size and SHA-256 when written, verified against that list when read."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from rlgen_k8s.store.errors import StoreError, rebuild_advice
+
+
+class FileEntry(BaseModel):
+    """One file: its path relative to the result's folder (with `/`), size in bytes, SHA-256 in hex."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    size: int
+    sha256: str
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def list_files(folder: Path) -> tuple[FileEntry, ...]:
+    """Every file below `folder`, by path. Raises ValueError for a folder without files, or a symbolic link in it
+    (its target would not be published with it)."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    if not paths:
+        raise ValueError(f"{folder}: there is no file to publish")
+    for path in paths:
+        if path.is_symlink() or not path.is_file():
+            raise ValueError(f"{path}: only regular files can be published")
+    return tuple(
+        FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
+        for path in paths
+    )
+
+
+def verify_files(folder: Path, files: Sequence[FileEntry], what: str, address: str) -> None:
+    """Compare files with what the manifest says of them: all sizes first, then all hashes.
+
+    `what` names the thing in the message ("result", "resume point 40 of"). Raises StoreError at the first difference.
+    """
+
+    def differs(entry: FileEntry, expected: str, found: str) -> StoreError:
+        return StoreError(
+            f"{what} {address}: file {entry.path}: expected {expected}, found {found}; {rebuild_advice(address)}"
+        )
+
+    for entry in files:
+        path = folder / entry.path
+        if not path.is_file():
+            raise differs(entry, f"{entry.size} bytes", "no such file")
+        if path.stat().st_size != entry.size:
+            raise differs(entry, f"{entry.size} bytes", f"{path.stat().st_size} bytes")
+    for entry in files:
+        if (found := sha256_of(folder / entry.path)) != entry.sha256:
+            raise differs(entry, f"SHA-256 {entry.sha256[:16]}…", f"{found[:16]}…")
