@@ -2,11 +2,14 @@
 
 A writer holds a lock on its file (`flock`) for as long as its process lives, so a reader can tell a writer that was
 killed (no `finish` event, lock free) from one at work. A line counts once its newline is there. How far a file was
-applied stands beside it in `<writer>.position`; a file applied to its end by a finished writer is removed.
+applied stands beside it in `<writer>.position`; a file applied to its end by a finished writer is removed. Writers'
+names have no dot, so all that is kept for one is `<writer>.*`.
 """
 
 import fcntl
+import shutil
 import time
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +23,7 @@ class Writer:
         self.folder = folder
         self.name = name
         self._count = 0
+        self._latest = 0
         folder.mkdir(parents=True, exist_ok=True)
         hidden = folder / f"{name}.opening"
         self._file = hidden.open("a", encoding="utf-8")
@@ -27,8 +31,9 @@ class Writer:
         hidden.rename(folder / f"{name}.jsonl")  # visible only once locked
 
     def write(self, kind: type[SubmissionOpened | StageOpened | Logged | Finished], **fields: Any) -> None:
-        """Append an event of this kind; it is whole or absent for a reader."""
-        event = kind(id=f"{self.name}:{self._count}", at=time.time_ns() // 1_000_000, **fields)
+        """Append an event of this kind; it is whole or absent for a reader. Times never go back within a writer."""
+        self._latest = max(self._latest, now_ms())
+        event = kind(id=f"{self.name}:{self._count}", at=self._latest, **fields)
         self._count += 1
         self._file.write(event.model_dump_json() + "\n")
         self._file.flush()
@@ -38,18 +43,30 @@ class Writer:
         self._file.close()
 
 
+def now_ms() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
 def writers(folder: Path) -> list[str]:
     """Names of the writers with events in the spool."""
     return sorted(path.stem for path in folder.glob("*.jsonl"))
 
 
-def read(folder: Path, writer: str, position: int = 0) -> tuple[list[Event], int]:
-    """The whole events of a writer from a byte position on, and the position after them."""
+def read(folder: Path, writer: str, start: int = 0) -> list[tuple[Event, int]]:
+    """The whole events of a writer from byte `start` on, each with the position after it."""
     with (folder / f"{writer}.jsonl").open("rb") as file:
-        file.seek(position)
-        data = file.read()
-    whole = data[: data.rfind(b"\n") + 1]
-    return [EVENT.validate_json(line) for line in whole.splitlines()], position + len(whole)
+        file.seek(start)
+        lines = [line for line in file if line.endswith(b"\n")]
+    ends = [start + end for end in accumulate(map(len, lines))]
+    return [(EVENT.validate_json(line), end) for line, end in zip(lines, ends, strict=True)]
+
+
+def first(folder: Path, writer: str) -> Event | None:
+    """A writer's first event, if it is there yet."""
+    with (folder / f"{writer}.jsonl").open("rb") as file:
+        line = file.readline()
+    return EVENT.validate_json(line) if line.endswith(b"\n") else None
 
 
 def position(folder: Path, writer: str) -> int:
@@ -72,25 +89,31 @@ def end_if_dead(folder: Path, writer: str) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        events, end = read(folder, writer)
-        if events and isinstance(events[-1], Finished):
+        events = read(folder, writer)
+        if not events:
+            remove(folder, writer)
+            return
+        last, end = events[-1]
+        if isinstance(last, Finished):
             return
         file.truncate(end)  # a line cut short by the kill
         file.seek(end)
-        number = int(events[-1].id.rpartition(":")[2]) + 1 if events else 0
-        killed = Finished(id=f"{writer}:{number}", at=time.time_ns() // 1_000_000, status="killed")
+        killed = Finished(id=f"{writer}:{len(events)}", at=max(last.at, now_ms()), status="killed")
         file.write(killed.model_dump_json().encode() + b"\n")
 
 
 def remove(folder: Path, writer: str) -> None:
     """Remove everything of a writer."""
     for path in sorted(folder.glob(f"{writer}.*"), key=lambda path: path.suffix != ".jsonl"):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def pending(folder: Path) -> int:
     """How many events wait for MLflow."""
-    return sum(len(read(folder, writer, position(folder, writer))[0]) for writer in writers(folder))
+    return sum(len(read(folder, writer, position(folder, writer))) for writer in writers(folder))
 
 
 def try_lock(folder: Path) -> IO[str] | None:

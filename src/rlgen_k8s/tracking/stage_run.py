@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlgen_k8s.store.manifest import Manifest
 from rlgen_k8s.tracking.events import Finished, Logged, StageOpened, Status
 from rlgen_k8s.tracking.places import spool_folder
 from rlgen_k8s.tracking.spool import Writer
@@ -58,10 +59,11 @@ class StageRun:
         if self.writer is not None:
             self.writer.write(Logged, metrics={name: float(value) for name, value in metrics.items()}, step=step)
 
-    def finish(self, status: Status, manifest: Mapping[str, Any] | None = None) -> None:
-        """End the attempt. `manifest` is the published `manifest.json`; its `files` are objects by path."""
+    def finish(self, status: Status, manifest: Manifest | None = None) -> None:
+        """End the attempt, with the manifest of the result if it is done."""
         if self.writer is not None:
-            self.writer.write(Finished, status=status, files=tuple(manifest["files"]) if manifest else ())
+            files = tuple(entry.path for entry in manifest.files) if manifest else ()
+            self.writer.write(Finished, status=status, files=files)
             self.writer.close()
 
 
@@ -81,7 +83,7 @@ def open_stage_run(
     if not submission:
         return StageRun(None, False)
     own_curves = stage in OWN_CURVES
-    writer = Writer(spool_folder(environ), f"{submission}.{task}.{uuid.uuid4().hex[:8]}")
+    writer = Writer(spool_folder(environ), f"{submission}+{task}+{uuid.uuid4().hex[:8]}")
     writer.write(
         StageOpened,
         submission=submission,

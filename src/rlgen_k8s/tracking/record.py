@@ -1,0 +1,166 @@
+"""Each event as MLflow calls. All of them may be repeated without a second effect: what is there is not made again."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelInput,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
+
+from rlgen_k8s.store.keys import address_of, split_address
+from rlgen_k8s.tracking.events import Event, Finished, Logged, StageOpened, SubmissionOpened
+from rlgen_k8s.tracking.mlflow_store import Tracking, experiment_id, model_id, run_id
+from rlgen_k8s.tracking.submission import study_of
+
+STATUS = {"done": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+WHOLE_MODELS = ("model", "crosscoder")
+"""Stages whose result is a model; those of sft and grpo hold one in each folder of `checkpoints/`."""
+CHECKPOINTED = ("sft", "grpo")
+LONGEST_VALUE = 6000
+LONGEST_KEY = 250
+T = TypeVar("T")
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Pieces of at most `size`: MLflow takes 100 params or tags and 1000 metrics in a call."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `a.b.c` → text; lists stay one value."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def log_params(tracking: Tracking, run: str, params: Mapping[str, str]) -> None:
+    """Log params, cut to the lengths that MLflow takes."""
+    entities = [Param(name[:LONGEST_KEY], value[:LONGEST_VALUE]) for name, value in params.items()]
+    for some in chunks(entities, 100):
+        tracking.client.log_batch(run, params=some)
+
+
+def log_metrics(tracking: Tracking, run: str, metrics: Iterable[Metric]) -> None:
+    """Log points; one that is there already (same name, time, step and value) stays one."""
+    for some in chunks(list(metrics), 1000):
+        tracking.client.log_batch(run, metrics=some)
+
+
+def points(events: Iterable[Logged]) -> list[Metric]:
+    """The events' metrics as MLflow's; a final figure has step 0."""
+    return [Metric(name, value, event.at, event.step or 0) for event in events for name, value in event.metrics.items()]
+
+
+def open_submission_run(tracking: Tracking, event: SubmissionOpened) -> None:
+    """The parent run: settings as params, the plan's nodes as tags."""
+    run = submission_run(tracking, event.submission, event.at)
+    log_params(tracking, run, flatten(event.settings))
+    tags = {f"rlgen.node.{node.task}": f"{node.verdict} {node.address}" for node in event.nodes} | event.tags
+    for some in chunks([RunTag(name, value) for name, value in tags.items()], 100):
+        tracking.client.log_batch(run, tags=some)
+
+
+def submission_run(tracking: Tracking, submission: str, at: int) -> str:
+    """The submission's run. In a pod its first event may come from a stage, so it is made here by whoever is first."""
+    found = run_id(tracking, submission)
+    if found is None:
+        study = study_of(submission)
+        tags = {"rlgen.writer": submission, "rlgen.submission": submission, "rlgen.workflow": study}
+        created = tracking.client.create_run(experiment_id(tracking, study), at, tags, run_name=submission)
+        found = tracking.runs[submission] = created.info.run_id
+    return found
+
+
+def open_run(tracking: Tracking, writer: str, event: StageOpened) -> None:
+    """The run of an attempt, with its settings and inputs."""
+    study = study_of(event.submission)
+    run = run_id(tracking, writer)
+    if run is None:
+        tags = {
+            "mlflow.parentRunId": submission_run(tracking, event.submission, event.at),
+            "rlgen.writer": writer,
+            "rlgen.task": event.task,
+            "rlgen.stage": event.stage,
+            "rlgen.key": event.key,
+            "rlgen.address": address_of(event.stage, event.key),
+            **{f"rlgen.input.{name}": address for name, address in event.inputs.items()},
+            **event.tags,
+        }
+        created = tracking.client.create_run(experiment_id(tracking, study), event.at, tags, run_name=event.task)
+        run = tracking.runs[writer] = created.info.run_id
+    log_params(tracking, run, flatten(event.settings))
+    log_inputs(tracking, run, event.inputs, study)
+
+
+def log_inputs(tracking: Tracking, run: str, inputs: Mapping[str, str], study: str) -> None:
+    """Models as LoggedModel inputs, all else as data sets `stage[/sub]` with the key as digest."""
+    models = {model_id(tracking, address, study) for address in inputs.values() if is_model(address)}
+    before = tracking.client.get_run(run).inputs
+    known = {one.model_id for one in before.model_inputs} if before else set()
+    data = {name: address for name, address in inputs.items() if not is_model(address)}
+    tracking.client.log_inputs(
+        run,
+        datasets=[dataset(name, address) for name, address in data.items()],
+        models=[LoggedModelInput(model) for model in sorted(models - known)],
+    )
+
+
+def is_model(address: str) -> bool:
+    """Whether an address is that of a model's folder."""
+    result, sub = split_address(address)
+    stage = result.split("/")[0]
+    return (stage in WHOLE_MODELS and not sub) or (stage in CHECKPOINTED and sub.startswith("checkpoints/"))
+
+
+def dataset(name: str, address: str) -> DatasetInput:
+    """A result of ours as MLflow's data set."""
+    result, sub = split_address(address)
+    stage, key = result.split("/")
+    entity = Dataset("/".join(filter(None, [stage, sub])), key, "local", json.dumps({"uri": address}))
+    return DatasetInput(entity, [InputTag("mlflow.data.context", name)])
+
+
+def output_models(opened: StageOpened, files: Iterable[str]) -> list[tuple[str, str, int]]:
+    """Address, name and step of each model among the published files."""
+    result = address_of(opened.stage, opened.key)
+    if opened.stage in WHOLE_MODELS:
+        return [(result, opened.task, 0)]
+    if opened.stage in CHECKPOINTED:
+        steps = sorted({int(path.split("/")[1]) for path in files if path.startswith("checkpoints/")})
+        return [(f"{result}/checkpoints/{step}", f"{opened.task}-{step}", step) for step in steps]
+    return []
+
+
+def close_run(tracking: Tracking, run: str, history: Sequence[Event]) -> None:
+    """End a run: its models as outputs, its final figures for the model they are about, its status."""
+    opened, finished = history[0], history[-1]
+    assert isinstance(finished, Finished)
+    if isinstance(opened, StageOpened) and finished.status == "done":
+        study = study_of(opened.submission)
+        outputs = [
+            LoggedModelOutput(model_id(tracking, address, study, name, run), step)
+            for address, name, step in output_models(opened, finished.files)
+        ]
+        before = tracking.client.get_run(run).outputs
+        known = {one.model_id for one in before.model_outputs} if before else set()
+        tracking.client.log_outputs(run, [one for one in outputs if one.model_id not in known])
+        about = outputs[-1].model_id if outputs else None
+        if about is None and "model" in opened.inputs:
+            about = model_id(tracking, opened.inputs["model"], study)
+        if about is not None:
+            final = points(event for event in history if isinstance(event, Logged) and event.step is None)
+            for point in final:
+                tracking.client.log_metric(run, point.key, point.value, point.timestamp, 0, model_id=about)
+    tracking.client.set_terminated(run, STATUS[finished.status], finished.at)
