@@ -1,0 +1,101 @@
+"""For every node of a plan: is its result there already, and if not, why not."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlgen_k8s.dag.nodes import Node
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.store.manifest import Identity, Manifest
+from rlgen_k8s.store.results import Store
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A node with what is known of its result."""
+
+    node: Node
+    manifest: Manifest | None
+    needed: bool
+    """Whether anything that has to run reads this result, directly or not. The end of the DAG is always needed."""
+    reason: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether the node has to run."""
+        return self.manifest is None and self.needed
+
+
+def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = ()) -> list[Verdict]:
+    """A verdict for each node, in the order of `nodes`.
+
+    A missing result whose readers are all there is not needed: nothing would read it. `rebuild` names addresses or
+    task names whose results are made again. Raises `UserError` for a name that is no node's.
+    """
+    for name in rebuild:
+        if name not in {node.name for node in nodes} | {node.address for node in nodes}:
+            raise UserError(f"--rebuild {name}: no task and no address of this study; see `rlgen plan`")
+    manifests = {
+        node.name: None if {node.name, node.address} & set(rebuild) else store.manifest(node.address) for node in nodes
+    }
+    needed = {nodes[-1].name}
+    for node in reversed(nodes):
+        if node.name in needed and manifests[node.name] is None:
+            needed |= {item.name for item in node.dependencies}
+        if {node.name, node.address} & set(rebuild):
+            needed |= {node.name}
+    known: dict[str, list[Identity]] = {}
+    verdicts = []
+    for node in nodes:
+        manifest = manifests[node.name]
+        if manifest is not None:
+            reason = f"made {manifest.finished:%Y-%m-%d %H:%M}"
+        elif node.name not in needed:
+            reason = "not needed: all that reads it is there"
+        else:
+            if node.stage not in known:
+                known[node.stage] = identities(store, node.stage)
+            reason = "to be made again" if {node.name, node.address} & set(rebuild) else why(node, known[node.stage])
+        verdicts.append(Verdict(node, manifest, node.name in needed, reason))
+    return verdicts
+
+
+def identities(store: Store, stage: str) -> list[Identity]:
+    """What decided each published result of a stage."""
+    manifests = [store.manifest(address) for address in store.addresses() if address.startswith(f"{stage}/")]
+    return [manifest.identity for manifest in manifests if manifest is not None]
+
+
+def why(node: Node, others: list[Identity]) -> str:
+    """What sets `node` apart from the closest result of its stage that exists."""
+    if not others:
+        return "new: no result of this stage yet"
+    differences = min((_differences(node, other) for other in others), key=len)
+    shown = ", ".join(differences[:2]) + (f" and {len(differences) - 2} more" if len(differences) > 2 else "")
+    return f"differs from the closest result: {shown}"
+
+
+def _differences(node: Node, other: Identity) -> list[str]:
+    mine, theirs = _flat(node.settings_json), _flat(other.settings)
+    settings = [
+        f"{name} {theirs.get(name)!s} → {mine.get(name)!s}"
+        for name in sorted(mine.keys() | theirs.keys())
+        if mine.get(name) != theirs.get(name) and len(str(mine.get(name))) < 60
+    ]
+    ours = node.input_addresses
+    inputs = [
+        f"input {name}"
+        for name in sorted(ours.keys() | other.inputs.keys())
+        if ours.get(name) != other.inputs.get(name)
+    ]
+    return settings + inputs or ["the stage's version"]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

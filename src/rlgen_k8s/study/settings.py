@@ -1,0 +1,86 @@
+"""A study: the settings of every stage, and the shape of the pods that run them."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rlgen_k8s.stages.analyse.settings import AnalyseSettings
+from rlgen_k8s.stages.corpus.settings import CorpusSettings
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
+from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+from rlgen_k8s.stages.harvest.settings import HarvestSettings
+from rlgen_k8s.stages.intervene.settings import InterveneSettings
+from rlgen_k8s.stages.mirror.settings import MirrorSettings
+from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.problems.settings import ProblemsSettings
+from rlgen_k8s.stages.registry import STAGES
+from rlgen_k8s.stages.report.settings import ReportSettings
+from rlgen_k8s.stages.settings import StageSettings, setting
+from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.stages.traces.settings import TracesSettings
+
+CHECKPOINTS = 5
+"""Checkpoints of SFT and of RL, one each 1/5 epoch (paper 5.2). The figures of the report are drawn for five."""
+
+
+class PodShape(BaseModel):
+    """What a stage's pod asks for. No part of a key: a result does not depend on it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpu: float = setting(1, doc="Processor cores requested.", unit="cores", source="ours: measured", gt=0)
+    memory: float = setting(2, doc="Memory requested, and its limit.", unit="GiB", source="ours: measured", gt=0)
+    gpus: int = setting(0, doc="GPUs (nvidia.com/gpu).", unit="GPUs", source="ours", ge=0)
+    minutes: float = setting(
+        1,
+        doc="Expected duration, for `rlgen plan` and for what starts first.",
+        unit="min",
+        source="ours: measured",
+        gt=0,
+    )
+
+
+class Study(StageSettings):
+    """One study, from base model to report. The DAG is the same for every study; only these settings differ."""
+
+    name: str = setting(
+        doc="Name of the study, of its MLflow experiment and of its workflows.",
+        source="ours",
+        pattern=r"^[a-z][a-z0-9-]{0,40}$",
+    )
+    seed: int = setting(0, doc="The seed that every stage's own seed is filled with.", source="ours", ge=0)
+    instruction: str = setting(
+        "Please reason step by step, and put your final answer within \\boxed{}.",
+        doc="Appended to every maths problem, in training and in evaluation.",
+        source="Qwen's model cards; the paper is silent",
+    )
+    image: str = setting(
+        "ghcr.io/rlgen-k8s/stages:0.1.0", doc="Image of the stages' pods.", source="ours", min_length=1
+    )
+
+    mirror: MirrorSettings = MirrorSettings()
+    base: ModelSettings = setting(doc="The base model.", source="STUDY.md settings")
+    teacher: ModelSettings = setting(doc="The teacher whose traces SFT learns from.", source="STUDY.md settings")
+    problems: ProblemsSettings = ProblemsSettings()
+    traces: TracesSettings = TracesSettings()
+    sft: SftSettings = SftSettings()
+    grpo: GrpoSettings = GrpoSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    corpus: CorpusSettings = CorpusSettings()
+    harvest: HarvestSettings = HarvestSettings()
+    crosscoder: CrosscoderSettings = CrosscoderSettings()
+    analyse: AnalyseSettings = AnalyseSettings()
+    intervene: InterveneSettings = InterveneSettings()
+    report: ReportSettings = ReportSettings()
+
+    pods: dict[str, PodShape] = Field(
+        default_factory=dict,
+        description="Shape of a stage's pods, by stage; a stage that is not named gets the default shape.",
+        json_schema_extra={"unit": "", "source": "ours: measured"},
+    )
+
+    @model_validator(mode="after")
+    def _pods_name_stages(self) -> "Study":
+        for stage in self.pods:
+            if stage not in STAGES:
+                raise ValueError(f"pods.{stage}: no such stage; the stages are {', '.join(STAGES)}")
+        return self
