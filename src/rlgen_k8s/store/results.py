@@ -94,15 +94,18 @@ class Store:
         published = self.manifest(attempt.address)
         if published is None:
             raise StoreError(f"result {attempt.address}: it was removed while it was being published; run it again")
-        self.discard(attempt, published)
-        self._remove_leftovers(attempt.address)
         return published
 
-    def discard(self, attempt: Attempt, published: Manifest | None = None) -> None:
-        """End an attempt and remove its files, unless it is the published one."""
+    def close(self, attempt: Attempt) -> None:
+        """End an attempt, published or not, and remove the files of every ended attempt that is not the published one.
+
+        Looks at the store rather than at what happened here: a publication whose answer was lost is one all the same.
+        """
+        published = self.manifest(attempt.address)
         if published is None or published.attempt != attempt.id:
             self.blobs.remove(attempt.prefix)
         attempt.release()
+        self._remove_leftovers(attempt.address)
 
     def fetch(self, reference: str, to: Path) -> Path:
         """A local, verified folder of a result (`stage/key`) or of a folder in it (`stage/key/path`). Read-only.

@@ -1,0 +1,69 @@
+"""How an attempt ends: signals, exit codes, and the line that Kubernetes keeps about it."""
+
+import errno
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.lm.guard import descendants
+
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes reads a container's last words from."""
+GRACE_SECONDS = 5.0
+LEAST_ROOM = 2**20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+class TerminatedError(BaseException):
+    """SIGTERM or SIGINT came. No `Exception`, so that no library takes it for a failure to recover from."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+def raise_on_signals() -> None:
+    """Make SIGTERM and SIGINT raise `TerminatedError` in the main thread; the first one counts."""
+
+    def on_signal(signum: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        raise TerminatedError(signum)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, on_signal)
+
+
+def stop_descendants() -> None:
+    """End every process that the stage left running: SIGTERM, then SIGKILL after the grace period."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    asked: set[int] = set()
+    while alive := descendants(os.getpid()):
+        late = time.monotonic() > deadline
+        for process in alive:
+            if late or process not in asked:
+                asked.add(process)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.02)
+
+
+def no_room(error: Exception, out: Path) -> UserError | None:
+    """What to tell the user when a stage failed because nothing more can be written; None when it failed otherwise."""
+    refused = isinstance(error, OSError) and error.errno in _NO_ROOM
+    if not refused and shutil.disk_usage(out).free >= LEAST_ROOM:
+        return None
+    where = getattr(error, "filename", None) or out
+    reason = error.strerror if isinstance(error, OSError) and refused else "no space left"
+    return UserError(f"folder {where}: {reason}; make room or give another store with --store")
+
+
+def leave_message(text: str, log: Path = TERMINATION_LOG) -> None:
+    """Keep one line where Kubernetes shows it (`kubectl describe pod`), if this is a container that has the place."""
+    if log.is_file() and os.access(log, os.W_OK):
+        log.write_text(text.splitlines()[0][:1000] + "\n")
