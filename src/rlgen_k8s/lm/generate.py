@@ -1,0 +1,116 @@
+"""Sample responses of a causal language model to chat prompts, in batches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens: `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 leave the distribution as it is."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the model wrote, without special tokens; how many tokens that took, the end token included."""
+
+    text: str
+    tokens: int
+    finished: bool
+    """Whether the model ended it, rather than the limit of tokens."""
+
+
+def chat_prompt(tokenizer: "PreTrainedTokenizerBase", message: str) -> str:
+    """The text given to the model: one user message, and the start of the assistant's turn."""
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+    )
+    assert isinstance(prompt, str)
+    return prompt
+
+
+def generate(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: Sequence[str],
+    sampling: Sampling,
+    *,
+    batch_size: int,
+    seed: int,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Response]:
+    """One response to each user message, in the order of `messages`.
+
+    Prompts of like length share a batch (little padding). The same arguments give the same responses; the global
+    random state is left as it was. `on_batch(done, total)` counts messages.
+    """
+    import torch
+
+    prompts: list[list[int]] = [
+        tokenizer(chat_prompt(tokenizer, message), add_special_tokens=False)["input_ids"] for message in messages
+    ]
+    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # the largest batch first: it fits or not
+    responses: dict[int, Response] = {}
+    options = _options(model, tokenizer, sampling)
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            rows = _sample(model, tokenizer, [prompts[i] for i in batch], options)
+            ends = set(options["eos_token_id"])
+            responses |= {i: _response(tokenizer, row, ends) for i, row in zip(batch, rows, strict=True)}
+            on_batch(len(responses), len(messages))
+    return [responses[i] for i in range(len(messages))]
+
+
+def _options(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", sampling: Sampling) -> dict[str, Any]:
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ends = configured if isinstance(configured, list) else [configured]
+    options: dict[str, Any] = {
+        "max_new_tokens": sampling.max_new_tokens,
+        "eos_token_id": sorted({end for end in [*ends, tokenizer.eos_token_id] if end is not None}),
+        "pad_token_id": _pad(tokenizer),
+        "do_sample": sampling.temperature > 0,
+    }
+    if sampling.temperature > 0:
+        options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+    return options
+
+
+def _pad(tokenizer: "PreTrainedTokenizerBase") -> int:
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    assert isinstance(pad, int)
+    return pad
+
+
+def _sample(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", prompts: list[list[int]], options: dict[str, Any]
+) -> list[list[int]]:
+    """New tokens of each prompt, with whatever padding `generate` put after the end token."""
+    import torch
+
+    longest = max(map(len, prompts))
+    padded = [[_pad(tokenizer)] * (longest - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    output = model.generate(  # type: ignore[operator]
+        input_ids=torch.tensor(padded, device=model.device),
+        attention_mask=torch.tensor(mask, device=model.device),
+        **options,
+    )
+    rows: list[list[int]] = output[:, longest:].tolist()
+    return rows
+
+
+def _response(tokenizer: "PreTrainedTokenizerBase", row: list[int], ends: set[int]) -> Response:
+    length = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
+    text = tokenizer.decode(row[:length], skip_special_tokens=True)
+    assert isinstance(text, str)
+    return Response(text, length, row[length - 1] in ends)
