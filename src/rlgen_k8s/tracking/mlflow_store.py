@@ -92,10 +92,10 @@ def all_experiments(tracking: Tracking) -> list[str]:
     return [experiment.experiment_id for experiment in tracking.client.search_experiments()]
 
 
-def find_runs(tracking: Tracking, order: str = "attributes.start_time DESC", **tags: str) -> list[Run]:
-    """Runs of any study with these tags (`rlgen.` is put before each name)."""
+def find_runs(tracking: Tracking, **tags: str) -> list[Run]:
+    """Runs of any study with these tags (`rlgen.` is put before each name), newest first."""
     query = " and ".join(f"tags.`rlgen.{name}` = '{value}'" for name, value in tags.items())
-    return list(tracking.client.search_runs(all_experiments(tracking), query, order_by=[order]))
+    return list(tracking.client.search_runs(all_experiments(tracking), query, order_by=["attributes.start_time DESC"]))
 
 
 def run_id(tracking: Tracking, writer: str) -> str | None:
@@ -110,7 +110,8 @@ def run_id(tracking: Tracking, writer: str) -> str | None:
 
 def producer(tracking: Tracking, address: str) -> Run | None:
     """The newest finished run that published this result (`stage/key`)."""
-    return next((run for run in find_runs(tracking, address=address) if run.info.status == "FINISHED"), None)
+    found = next((run for run in find_runs(tracking, address=address) if run.info.status == "FINISHED"), None)
+    return tracking.client.get_run(found.info.run_id) if found else None  # a search leaves out model inputs
 
 
 def find_model(tracking: Tracking, address: str) -> LoggedModel | None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from rlgen_k8s.tracking import spool
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
-from rlgen_k8s.tracking.quiet import be_quiet
 
 POLL_S = 0.5
 RETRY_S = 5.0
@@ -69,7 +68,6 @@ def start_recorder(environ: Mapping[str, str]) -> Recorder:
 
 def follow(folder: Path, uri: str, stdin: int) -> int:
     """Follow the spool until `stdin` closes. Returns 0, or 75 if something could not be sent."""
-    be_quiet()
     from mlflow.exceptions import MlflowException
 
     from rlgen_k8s.tracking.mlflow_store import connect

@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 
 from rlgen_k8s.tracking.events import StageOpened
 from rlgen_k8s.tracking.mlflow_store import Tracking, fresh_database, run_id
-from rlgen_k8s.tracking.quiet import QUIET
 from rlgen_k8s.tracking.record import log_metrics, log_params
 from rlgen_k8s.tracking.spool import first, writers
 
@@ -30,7 +29,7 @@ def make_missing(folder: Path) -> None:
         experiment = client.create_experiment(opened.task, (folder / f"{writer}.relay.artifacts").as_uri())
         run = client.create_run(experiment, run_name=opened.task)
         partial = folder / f"{writer}.relay.partial"
-        variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "MLFLOW_RUN_ID": run.info.run_id, **QUIET}
+        variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "MLFLOW_RUN_ID": run.info.run_id}
         partial.write_text(json.dumps(variables))
         partial.rename(ready)
 

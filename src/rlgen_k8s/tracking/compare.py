@@ -1,0 +1,121 @@
+"""Two submissions side by side: the settings that differ, and the figures that their results have in MLflow."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow.entities import Run
+from rich.console import Group
+from rich.table import Table
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, producer
+from rlgen_k8s.tracking.reading import reading
+
+NODE = "rlgen.node."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that differs; None where a submission does not have it."""
+
+    name: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The newest value of a metric, `task.metric`; None where a submission has no finished result with it."""
+
+    name: str
+    a: float | None
+    b: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between submissions `a` and `b`, and all their figures."""
+
+    a: str
+    b: str
+    settings: tuple[Setting, ...]
+    figures: tuple[Figure, ...]
+
+
+def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
+    """Compare two submissions, each given by its id, the beginning of it, or its MLflow run id.
+
+    A result that a submission found already there counts with the figures of the run that published it. Raises
+    UserError for a submission that is unknown or ambiguous.
+    """
+    with reading(environ) as tracking:
+        run_a, run_b = find_submission(tracking, a), find_submission(tracking, b)
+        params_a, params_b = run_a.data.params, run_b.data.params
+        figures_a, figures_b = figures(tracking, run_a), figures(tracking, run_b)
+    return Comparison(
+        run_a.info.run_name,
+        run_b.info.run_name,
+        tuple(
+            Setting(name, params_a.get(name), params_b.get(name))
+            for name in sorted(params_a.keys() | params_b.keys())
+            if params_a.get(name) != params_b.get(name)
+        ),
+        tuple(
+            Figure(name, figures_a.get(name), figures_b.get(name))
+            for name in sorted(figures_a.keys() | figures_b.keys())
+        ),
+    )
+
+
+def find_submission(tracking: Tracking, name: str) -> Run:
+    """The submission with this id, the one whose id begins so, or that of this MLflow run."""
+    if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9_]*", name):
+        raise UserError(f"submission {name!r}: not a name; expected one like tiny-20260131-154500")
+    runs = tracking.client.search_runs(
+        all_experiments(tracking), "tags.`rlgen.submission` LIKE '%'", order_by=["attributes.start_time DESC"]
+    )
+    exact = [run for run in runs if name in (run.data.tags["rlgen.submission"], run.info.run_id)]
+    found = exact or [run for run in runs if run.data.tags["rlgen.submission"].startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    newest = ", ".join(run.data.tags["rlgen.submission"] for run in (found or runs)[:5])
+    if found:
+        raise UserError(f"submission {name}: {len(found)} begin so; give one of {newest}")
+    raise UserError(f"submission {name}: not in this MLflow; " + (f"the newest are {newest}" if newest else "none is"))
+
+
+def figures(tracking: Tracking, submission: Run) -> dict[str, float]:
+    """The metrics of the results that a submission's plan names, as `task.metric`."""
+    values: dict[str, float] = {}
+    for tag, value in submission.data.tags.items():
+        if tag.startswith(NODE):
+            run = producer(tracking, value.split(" ")[1])
+            if run is not None:
+                values |= {f"{tag.removeprefix(NODE)}.{name}": metric for name, metric in run.data.metrics.items()}
+    return values
+
+
+def render(comparison: Comparison) -> Group:
+    """The comparison as two tables to print."""
+    settings = _table("Settings that differ", "setting", comparison)
+    for row in comparison.settings:
+        settings.add_row(row.name, row.a or "–", row.b or "–")
+    metrics = _table("Figures", "task.metric", comparison)
+    metrics.add_column("difference", justify="right")
+    for figure in comparison.figures:
+        difference = "–" if figure.a is None or figure.b is None else f"{figure.b - figure.a:+.4g}"
+        metrics.add_row(figure.name, _number(figure.a), _number(figure.b), difference)
+    return Group(settings if comparison.settings else "The settings are the same.", metrics)
+
+
+def _table(title: str, first: str, comparison: Comparison) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for submission in (comparison.a, comparison.b):
+        table.add_column(submission, justify="right", overflow="fold")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.5g}"
