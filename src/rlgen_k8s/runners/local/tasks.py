@@ -14,7 +14,7 @@ SUPPORTED = {
     "spec": {"entrypoint", "templates", "arguments"},
     "template": {"name", "container", "dag", "inputs", "retryStrategy", "metadata"},
     "dag": {"tasks"},
-    "task": {"name", "template", "arguments", "dependencies", "when", "withItems"},
+    "task": {"name", "template", "arguments", "dependencies", "depends", "when", "withItems"},
     "container": {"command", "args", "env", "resources"},
     "retryStrategy": {"limit", "retryPolicy", "expression", "backoff"},
 }
@@ -105,7 +105,7 @@ def _task(
     requests = container.get("resources", {}).get("requests", {})
     return LocalTask(
         name=task["name"],
-        after=tuple(item["name"] for name in task.get("dependencies", ()) for item in expanded[name]),
+        after=tuple(item["name"] for name in _waits_for(task) for item in expanded[name]),
         argv=tuple(substitute(part, values) for part in [*container.get("command", []), *container.get("args", [])]),
         env={item["name"]: substitute(item.get("value", ""), values) for item in container.get("env", [])},
         cpu=_quantity(requests.get("cpu", "1")),
@@ -114,6 +114,15 @@ def _task(
         when=substitute(task["when"], values) if "when" in task else None,
         retry=_retry(template),
     )
+
+
+def _waits_for(task: Mapping[str, Any]) -> list[str]:
+    """Names of tasks: `dependencies`, or a `depends` that only joins names with `&&`."""
+    depends = [name.strip() for name in task["depends"].split("&&")] if "depends" in task else []
+    for name in depends:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+            raise UserError(f"task {task['name']}: depends {task['depends']!r} is not supported here; run it on Argo")
+    return [*task.get("dependencies", ()), *depends]
 
 
 def _retry(template: Mapping[str, Any]) -> Retry:

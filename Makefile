@@ -1,0 +1,53 @@
+# `make` alone lists what there is.
+WF ?= tiny
+SET ?=
+PYTEST ?=
+BIN := .venv/bin
+settings := $(foreach pair,$(SET),--set $(pair))
+
+.DEFAULT_GOAL := help
+.PHONY: help environment run plan render status report mlflow test test-fast lint types bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  WF=tiny names the study; SET="seed=1 sft.learning_rate=1e-3" overrides its settings.'
+
+environment: ## Install what uv.lock says into .venv
+	@platform/environment.sh
+
+run: environment ## Run the study WF on this machine, to its report
+	@$(BIN)/rlgen run $(WF) $(settings)
+
+plan: environment ## Show what would run, why, and what it costs
+	@$(BIN)/rlgen plan $(WF) $(settings)
+
+render: environment ## Print the study's Argo Workflow
+	@$(BIN)/rlgen render $(WF) $(settings)
+
+status: environment ## Show the newest run's tasks
+	@$(BIN)/rlgen status $(WF)
+
+report: environment ## Print where the report is
+	@$(BIN)/rlgen report $(WF) $(settings)
+
+mlflow: environment ## Open MLflow's UI
+	@$(BIN)/rlgen mlflow
+
+test: environment ## Run all tests; the tiny study is one of them
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-fast: environment ## Run the unit tests
+	$(BIN)/python -m pytest tests/unit $(PYTEST)
+
+lint: environment ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: environment ## mypy, strict
+	$(BIN)/mypy
+
+bench: environment ## Measure speed: commands, harvest, crosscoder step
+	$(BIN)/python -m pytest tests/bench -q -s -o python_files='bench_*.py'
+
+clean: ## Remove the environment and caches; results in .rlgen stay
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache
