@@ -1,9 +1,58 @@
 """Settings of the stage `evaluate`."""
 
-from rlgen_k8s.stages.settings import StageSettings, seed_setting
+from typing import get_args
+
+from pydantic import model_validator
+
+from rlgen_k8s.lm.harness.names import MathsTask, MultipleChoiceTask
+from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
 
 
 class EvaluateSettings(StageSettings):
-    """See each field."""
+    """Which tasks, how much of them, and how maths problems are asked."""
 
     seed: int = seed_setting()
+    instruction: str = setting(
+        "Please reason step by step, and put your final answer within \\boxed{}.",
+        doc="Follows each maths problem, on a line of its own; filled from the study's.",
+        source="Qwen2.5-Math model card",
+    )
+    multiple_choice: tuple[MultipleChoiceTask, ...] = setting(
+        get_args(MultipleChoiceTask), doc="Multiple-choice tasks to score.", source="paper 2.1, B.4"
+    )
+    maths: tuple[MathsTask, ...] = setting(get_args(MathsTask), doc="Maths tasks to score.", source="paper 2.1")
+    limit: int | None = setting(
+        None, doc="Samples of each task to score, from its start; none for all.", unit="samples", source="ours", ge=1
+    )
+    repeats_math500: int = setting(
+        3, doc="Responses to each problem of MATH500.", unit="responses", source="STUDY.md settings", ge=1
+    )
+    repeats_aime: int = setting(
+        10, doc="Responses to each problem of AIME24 and AIME25.", unit="responses", source="STUDY.md settings", ge=1
+    )
+    temperature: float = setting(
+        0.6, doc="Sampling temperature of maths responses; 0 is greedy.", source="Qwen3 model card: paper silent", ge=0
+    )
+    top_p: float = setting(
+        0.95, doc="Nucleus of the sampling; 1 keeps all tokens.", source="Qwen3 model card: paper silent", gt=0, le=1
+    )
+    top_k: int = setting(
+        20, doc="Tokens to sample from; 0 keeps all.", unit="tokens", source="Qwen3 model card: paper silent", ge=0
+    )
+    max_new_tokens: int = setting(
+        16384, doc="Length limit of a maths response.", unit="tokens", source="STUDY.md: RL's 16 K", ge=1
+    )
+    tokens_per_batch: int = setting(
+        32768, doc="Tokens in one forward pass over multiple-choice options.", unit="tokens", source="ours", ge=1
+    )
+    sequences_per_generation: int = setting(
+        64, doc="Maths responses sampled together.", unit="sequences", source="ours: fits one H200", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "EvaluateSettings":
+        if not self.multiple_choice and not self.maths:
+            raise ValueError("multiple_choice: empty, and so is `maths`; name at least one task")
+        if self.temperature == 0 and self.maths and max(self.repeats_math500, self.repeats_aime) > 1:
+            raise ValueError("temperature: 0 makes all repeats equal; set the repeats to 1 or raise it")
+        return self

@@ -1,0 +1,14 @@
+"""Names of the tasks (no heavy import: settings use them)."""
+
+from typing import Literal, TypeGuard
+
+MultipleChoiceTask = Literal["openbookqa", "commonsense_qa", "headqa_en", "sciq", "arc_challenge", "logiqa", "piqa"]
+MathsTask = Literal["math500", "aime24", "aime25"]
+TaskName = MultipleChoiceTask | MathsTask
+
+_MATHS: tuple[MathsTask, ...] = ("math500", "aime24", "aime25")
+
+
+def is_maths(name: str) -> TypeGuard[MathsTask]:
+    """Whether the task's samples are responses to a maths problem, rather than a choice among options."""
+    return name in _MATHS
