@@ -10,48 +10,81 @@ class AnalyseSettings(StageSettings):
 
     seed: int = seed_setting()
     top: int = setting(
-        50, doc="Features with the highest NRN that are followed across checkpoints.", unit="features",
-        source="paper 5.2", ge=1,
-    )  # fmt: skip
+        50,
+        doc="Features with the highest NRN that are followed across checkpoints.",
+        unit="features",
+        source="paper 5.2",
+        ge=1,
+    )
     bins: int = setting(50, doc="Bins of the NRN and MAS histograms over 0 to 1.", source="ours", ge=2)
     same_feature_cosine: float = setting(
-        0.7, doc="Least cosine of decoder directions at which features of two crosscoders count as one feature.",
-        source="ours", ge=-1, le=1,
-    )  # fmt: skip
+        0.7,
+        doc="Least cosine of decoder directions at which features of two crosscoders count as one feature.",
+        source="ours",
+        ge=-1,
+        le=1,
+    )
     tasks: tuple[str, ...] = setting(
         ("openbookqa", "commonsense_qa", "headqa_en", "sciq", "arc_challenge"),
-        doc="Tasks on which generalization features are selected.", source="paper 4", min_length=1,
-    )  # fmt: skip
+        doc="Tasks on which generalization features are selected.",
+        source="paper 4",
+        min_length=1,
+    )
     unseen_tasks: tuple[str, ...] = setting(
         ("logiqa", "piqa"), doc="Tasks kept out of the selection.", source="paper B.4"
-    )  # fmt: skip
+    )
     threshold: float = setting(
-        0.2, doc="A task's features are those with a score above this share of the task's largest score.",
-        unit="share", source="paper 7", gt=0, lt=1,
-    )  # fmt: skip
+        0.2,
+        doc="A task's features are those with a score above this share of the task's largest score.",
+        unit="share",
+        source="paper 7",
+        gt=0,
+        lt=1,
+    )
     selection_share: float = setting(
-        0.5, doc="Share of a task's critical samples that features are selected on; the rest is held out.",
-        unit="share", source="ours: STUDY.md weakness 1", gt=0, lt=1,
-    )  # fmt: skip
+        0.5,
+        doc="Share of a task's critical samples that features are selected on; the rest is held out.",
+        unit="share",
+        source="ours: STUDY.md weakness 1",
+        gt=0,
+        lt=1,
+    )
     fallback_features: int = setting(
-        16, doc="Most features in the set that stands in for an empty intersection.", unit="features",
-        source="ours: the paper's smaller intersection (7)", ge=1,
-    )  # fmt: skip
+        16,
+        doc="Most features in the set that stands in for an empty intersection.",
+        unit="features",
+        source="ours: the paper's smaller intersection (7)",
+        ge=1,
+    )
     reference_prompts: int = setting(
-        2000, doc="Prompts of the tasks on which firing rates and largest activations are measured.", unit="prompts",
-        source="ours", ge=1,
-    )  # fmt: skip
+        2000,
+        doc="Prompts of the tasks on which firing rates and largest activations are measured.",
+        unit="prompts",
+        source="ours",
+        ge=1,
+    )
     random_sets: int = setting(
-        10, doc="Random sets of features, matched in norm and firing rate, that serve as controls.", unit="sets",
-        source="ours: STUDY.md weakness 1", ge=1,
-    )  # fmt: skip
+        10,
+        doc="Random sets of features, matched in norm and firing rate, that serve as controls.",
+        unit="sets",
+        source="ours: STUDY.md weakness 1",
+        ge=1,
+    )
     sign_flips: int = setting(
-        10_000, doc="Random sign patterns behind each score's p-value.", unit="draws", source="ours", ge=99,
-    )  # fmt: skip
+        10_000,
+        doc="Random sign patterns behind each score's p-value.",
+        unit="draws",
+        source="ours",
+        ge=99,
+    )
     false_discovery_rate: float = setting(
-        0.05, doc="Rate at which scores are called significant (Benjamini-Hochberg over firing features).",
-        unit="share", source="ours", gt=0, lt=1,
-    )  # fmt: skip
+        0.05,
+        doc="Rate at which scores are called significant (Benjamini-Hochberg over firing features).",
+        unit="share",
+        source="ours",
+        gt=0,
+        lt=1,
+    )
     batch: int = setting(32, doc="Prompts in one forward pass.", unit="prompts", source="ours", ge=1)
 
     @model_validator(mode="after")

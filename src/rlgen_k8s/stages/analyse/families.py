@@ -1,0 +1,60 @@
+"""One paradigm's five crosscoders: NRN at each checkpoint, identity of features between them, overlap, rank shifts."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlgen_k8s.crosscoder.attribution import normalized_relative_norms
+from rlgen_k8s.crosscoder.matching import match_features
+from rlgen_k8s.crosscoder.saving import load_crosscoder
+from rlgen_k8s.stages.analyse.dynamics import labels_along, overlap_matrix, top_labels, transition
+from rlgen_k8s.stages.analyse.results import Family, Matching
+from rlgen_k8s.stages.analyse.settings import AnalyseSettings
+from rlgen_k8s.stages.analyse.specificity import nrn_distribution
+from rlgen_k8s.stats import bootstrap_mean, overlap_of
+
+
+def analyse_family(
+    folders: Sequence[Path], settings: AnalyseSettings, edges: NDArray[np.float64]
+) -> tuple[Family, dict[str, NDArray[np.generic]]]:
+    """Results and arrays (`nrn` and `labels`, both `[checkpoints, D]`, `cosine` `[checkpoints − 1, D]`).
+
+    Two decoders at a time are in memory: at full width one is several GB.
+    """
+    scores, matches, previous = [], [], None
+    for folder in folders:
+        current = load_crosscoder(folder).decoder_by_model
+        scores.append(normalized_relative_norms(current).numpy())
+        if previous is not None:
+            found = match_features(previous, current)
+            matches.append((found.partner, found.cosine))
+        previous = current
+    n_features = len(scores[0])
+    labels = labels_along(matches, n_features, settings.same_feature_cosine)
+    tops = [top_labels(nrn_k, labels_k, settings.top) for nrn_k, labels_k in zip(scores, labels, strict=True)]
+    by_index = [top_labels(nrn_k, np.arange(n_features), settings.top) for nrn_k in scores]
+    size = min(settings.top, n_features)
+    family = Family(
+        n_features=n_features,
+        nrn=[nrn_distribution(nrn_k, edges, settings.seed) for nrn_k in scores],
+        matching=[_matching(k, cosine, by_index[k - 1], settings) for k, (_partner, cosine) in enumerate(matches, 1)],
+        overlap=overlap_matrix(tops),
+        overlap_by_index=overlap_matrix(by_index),
+        chance=overlap_of(range(size), range(size), n_features),
+        transitions=[transition(a, b, (k, k + 1)) for k, (a, b) in enumerate(pairwise(tops), 1)],
+    )
+    arrays = {"nrn": np.stack(scores), "labels": np.stack(labels), "cosine": np.stack([c for _p, c in matches])}
+    return family, arrays
+
+
+def _matching(k: int, cosine: NDArray[np.float64], top: Sequence[int], settings: AnalyseSettings) -> Matching:
+    return Matching(
+        checkpoints=(k, k + 1),
+        median=float(np.median(cosine)),
+        tenth_percentile=float(np.quantile(cosine, 0.1)),
+        same=bootstrap_mean(cosine >= settings.same_feature_cosine, settings.seed),
+        top_median=float(np.median(cosine[list(top)])),
+    )

@@ -1,0 +1,159 @@
+"""The stage: read, compute, write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rlgen_k8s.crosscoder.attribution import model_attribution_scores
+from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.crosscoder.saving import load_crosscoder
+from rlgen_k8s.lm.load import load_model, load_tokenizer
+from rlgen_k8s.lm.middle import middle_layer
+from rlgen_k8s.stages.analyse.activations import PromptFeatures, prompt_features
+from rlgen_k8s.stages.analyse.controls import matched_sets
+from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
+from rlgen_k8s.stages.analyse.families import analyse_family
+from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find
+from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, Generalization
+from rlgen_k8s.stages.analyse.settings import AnalyseSettings
+from rlgen_k8s.stages.analyse.specificity import mas_distribution
+from rlgen_k8s.stages.contract import Context
+
+CHECKPOINTS = range(1, 6)
+FAMILIES = ("sft", "rl")
+
+
+def run(context: Context[AnalyseSettings]) -> None:
+    """Write `analysis.json`, `arrays.npz` and `features.json`."""
+    settings, inputs = context.settings, context.inputs
+    edges = np.linspace(0, 1, settings.bins + 1)
+    arrays: dict[str, NDArray[np.generic]] = {}
+
+    families = {}
+    for name in FAMILIES:
+        folders = [inputs[f"crosscoder-{name}-{k}"] for k in CHECKPOINTS]
+        families[name], found = analyse_family(folders, settings, edges)
+        arrays |= {f"{name}-{key}": value for key, value in found.items()}
+
+    joint = load_crosscoder(inputs["crosscoder-joint"])
+    rows = model_attribution_scores(joint.decoder_by_model).numpy()
+    attribution = dict(zip(joint.models, rows, strict=True))
+    arrays |= {f"mas-{name}": scores for name, scores in attribution.items()}
+
+    samples = _samples(inputs, settings)
+    read = _read_models(context, samples, joint)
+    generalization, scores = find(samples, read.wanted["base"], read.wanted["rl"], read.layer, settings)
+    arrays |= scores
+    result = Analysis(
+        top=settings.top,
+        threshold=settings.threshold,
+        same_feature_cosine=settings.same_feature_cosine,
+        false_discovery_rate=settings.false_discovery_rate,
+        edges=[float(edge) for edge in edges],
+        families=families,
+        mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
+        generalization=generalization,
+    )
+    features = _features(samples, generalization, read.reference, joint, settings)
+    (context.out / "analysis.json").write_text(result.model_dump_json(indent=1) + "\n")
+    (context.out / "features.json").write_text(features.model_dump_json(indent=1) + "\n")
+    np.savez_compressed(context.out / "arrays.npz", **arrays)  # type: ignore[arg-type]
+    context.metrics(_figures(families, generalization), None)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Features of base and RL, by model."""
+
+    layer: int
+    wanted: dict[str, PromptFeatures]
+    reference: dict[str, PromptFeatures]
+
+
+def _read_models(context: Context[AnalyseSettings], samples: Samples, joint: Crosscoder) -> _Read:
+    """Run base and RL, one after the other, on the samples' prompts."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    read = 0
+    goal = 2 * (len(samples.wanted) + len(samples.reference))
+
+    def done(n: int) -> None:
+        nonlocal read
+        read += n
+        context.progress(read, goal)
+
+    layer = 0
+    found: dict[str, list[PromptFeatures]] = {}
+    for name in ("base", "rl"):
+        folder = context.inputs[f"model-{name}"]
+        model, tokenizer = load_model(folder), load_tokenizer(folder)
+        torch.nn.Module.to(model, device)
+        layer = middle_layer(model)
+        found[name] = [
+            prompt_features(
+                model,
+                tokenizer,
+                joint,
+                name,
+                [samples.tasks[task].prompts[doc] for task, doc in chosen],
+                context.settings.batch,
+                done,
+            )
+            for chosen in (samples.wanted, samples.reference)
+        ]
+    wanted, reference = ({name: pair[i] for name, pair in found.items()} for i in (0, 1))
+    return _Read(layer, wanted, reference)
+
+
+def _samples(inputs: Mapping[str, Path], settings: AnalyseSettings) -> Samples:
+    """Pair the two evaluations, task by task, and split."""
+    base, rl = (read_samples(inputs[f"evaluation-{name}"]) for name in ("base", "rl"))
+    tasks, unseen = (
+        {task: pair_task(base, rl, task) for task in names} for names in (settings.tasks, settings.unseen_tasks)
+    )
+    return choose_samples(tasks, unseen, settings)
+
+
+def _features(
+    samples: Samples,
+    found: Generalization,
+    references: Mapping[str, PromptFeatures],
+    joint: Crosscoder,
+    settings: AnalyseSettings,
+) -> Features:
+    """What `intervene` is told: the sets, the controls, the samples, the scale of each named feature."""
+    per_task = {task: item.selection["critical"].ids for task, item in found.tasks.items()}
+    chosen = found.intersection or found.fallback
+    largest = np.maximum(references["base"].largest, references["rl"].largest)
+    random_sets = matched_sets(
+        chosen,
+        excluded={i for ids in per_task.values() for i in ids},
+        norms=joint.decoder_by_model.norm(dim=-1).double().numpy(),
+        rate=(references["base"].rate + references["rl"].rate) / 2,
+        n_sets=settings.random_sets,
+        rng=np.random.default_rng(settings.seed),
+    )
+    named = sorted({*chosen, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
+    return Features(
+        generalization=found.intersection,
+        fallback=found.fallback,
+        fallback_rule=found.fallback_rule,
+        per_task=per_task,
+        max_activation={str(i): float(largest[i]) for i in named},
+        controls=Controls(random_features=random_sets),
+        critical={task: kinds["critical"] for task, kinds in samples.splits.items()},
+        unseen_critical={task: item.only_rl for task, item in samples.unseen.items()},
+        layer=found.layer,
+        cells={task: item.cells for task, item in (*samples.tasks.items(), *samples.unseen.items())},
+    )
+
+
+def _figures(families: Mapping[str, Family], found: Generalization) -> dict[str, float]:
+    """The few figures by which two runs are compared."""
+    tails = {f"nrn_above_0.7_{name}": family.nrn[-1].beyond[">0.7"].mean or 0.0 for name, family in families.items()}
+    kept = {f"top_overlap_first_last_{name}": float(family.overlap[0][-1]) for name, family in families.items()}
+    critical = {f"critical_{task}": float(item.cells.only_rl) for task, item in found.tasks.items()}
+    return tails | kept | critical | {"generalization_features": float(len(found.intersection))}
