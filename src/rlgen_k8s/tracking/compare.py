@@ -11,6 +11,7 @@ from rich.table import Table
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, producer
 from rlgen_k8s.tracking.reading import reading
+from rlgen_k8s.tracking.text import plain
 
 NODE = "rlgen.node."
 
@@ -44,7 +45,7 @@ class Comparison:
 
 
 def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
-    """Compare two submissions, each given by its id, the beginning of it, or its MLflow run id.
+    """Compare two submissions, each given by its id, the beginning of it, its MLflow run id, or its study (newest).
 
     A result that a submission found already there counts with the figures of the run that published it. Raises
     UserError for a submission that is unknown or ambiguous.
@@ -69,14 +70,15 @@ def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
 
 
 def find_submission(tracking: Tracking, name: str) -> Run:
-    """The submission with this id, the one whose id begins so, or that of this MLflow run."""
+    """The submission with this id or MLflow run id, the newest of this study, or the one whose id begins so."""
     if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9_]*", name):
         raise UserError(f"submission {name!r}: not a name; expected one like tiny-20260131-154500")
     runs = tracking.client.search_runs(
         all_experiments(tracking), "tags.`rlgen.submission` LIKE '%'", order_by=["attributes.start_time DESC"]
     )
     exact = [run for run in runs if name in (run.data.tags["rlgen.submission"], run.info.run_id)]
-    found = exact or [run for run in runs if run.data.tags["rlgen.submission"].startswith(name)]
+    of_study = [run for run in runs if run.data.tags["rlgen.workflow"] == name][:1]
+    found = exact or of_study or [run for run in runs if run.data.tags["rlgen.submission"].startswith(name)]
     if len(found) == 1:
         return found[0]
     newest = ", ".join(run.data.tags["rlgen.submission"] for run in (found or runs)[:5])
@@ -96,8 +98,8 @@ def figures(tracking: Tracking, submission: Run) -> dict[str, float]:
     return values
 
 
-def render(comparison: Comparison) -> Group:
-    """The comparison as two tables to print."""
+def render_comparison(comparison: Comparison) -> str:
+    """The comparison as text: two tables."""
     settings = _table("Settings that differ", "setting", comparison)
     for row in comparison.settings:
         settings.add_row(row.name, row.a or "–", row.b or "–")
@@ -106,7 +108,7 @@ def render(comparison: Comparison) -> Group:
     for figure in comparison.figures:
         difference = "–" if figure.a is None or figure.b is None else f"{figure.b - figure.a:+.4g}"
         metrics.add_row(figure.name, _number(figure.a), _number(figure.b), difference)
-    return Group(settings if comparison.settings else "The settings are the same.", metrics)
+    return plain(Group(settings if comparison.settings else "The settings are the same.", "", metrics))
 
 
 def _table(title: str, first: str, comparison: Comparison) -> Table:

@@ -9,6 +9,7 @@ from rich.tree import Tree
 from rlgen_k8s.store.keys import split_address
 from rlgen_k8s.tracking.mlflow_store import Tracking, producer
 from rlgen_k8s.tracking.reading import reading
+from rlgen_k8s.tracking.text import plain
 
 INPUT = "rlgen.input."
 
@@ -59,9 +60,9 @@ def input_addresses(tracking: Tracking, run: Run) -> list[str]:
     return sorted(data + [model.tags["rlgen.address"] for model in models])
 
 
-def render(origin: Origin) -> Tree:
-    """The walk as a tree to print; a result met again is named and not unfolded again."""
-    return _branch("", origin.address, origin, set())
+def render_tree(origin: Origin) -> str:
+    """The walk as text: a tree, in which a result met again is named and not unfolded again."""
+    return plain(_branch("", origin.address, origin, set()))
 
 
 def _branch(name: str, address: str, origin: Origin, seen: set[str]) -> Tree:

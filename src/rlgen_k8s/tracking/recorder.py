@@ -18,6 +18,8 @@ from rlgen_k8s.tracking import spool
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 
 POLL_S = 0.5
+CURVES_S = 10.0
+"""Time between two looks at what the trainers logged by themselves."""
 RETRY_S = 5.0
 """Pause after an MLflow that did not answer."""
 LAST_WAIT_S = 20.0
@@ -76,7 +78,7 @@ def follow(folder: Path, uri: str, stdin: int) -> int:
 
     carried: dict[str, int] = {}
     tracking, lock = None, None
-    retry_at, give_up_at = 0.0, float("inf")
+    retry_at, curves_at, give_up_at = 0.0, 0.0, float("inf")
     while True:
         closing = _closed(stdin)
         if closing:
@@ -88,7 +90,9 @@ def follow(folder: Path, uri: str, stdin: int) -> int:
                 try:
                     tracking = tracking or connect(uri, folder)
                     send(folder, tracking)
-                    carry_all(tracking, folder, carried)
+                    if time.monotonic() >= curves_at:
+                        carry_all(tracking, folder, carried)
+                        curves_at = time.monotonic() + CURVES_S
                 except MlflowException as error:
                     print(f"tracking: MLflow at {uri}: {error.message}", file=sys.stderr, flush=True)
                     retry_at = time.monotonic() + RETRY_S

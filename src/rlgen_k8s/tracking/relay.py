@@ -35,9 +35,9 @@ def make_missing(folder: Path) -> None:
 
 
 def carry(tracking: Tracking, folder: Path, writer: str, run: str, since: int) -> int:
-    """Copy a relay's params, and its points from the time `since` (ms) on, to `run`; returns the newest point's time.
+    """Copy a relay's points from the time `since` (ms) on to `run`; returns the time of the newest.
 
-    A point that is there already stays one.
+    Since 0 takes all, the params too. A point that is there already stays one.
     """
     ready = folder / f"{writer}.relay.json"
     if not ready.exists():
@@ -45,7 +45,8 @@ def carry(tracking: Tracking, folder: Path, writer: str, run: str, since: int) -
     variables = json.loads(ready.read_text())
     client = MlflowClient(tracking_uri=variables["MLFLOW_TRACKING_URI"])
     source = client.get_run(variables["MLFLOW_RUN_ID"])
-    log_params(tracking, run, {f"trainer.{name}": value for name, value in source.data.params.items()})
+    if not since:
+        log_params(tracking, run, {f"trainer.{name}": value for name, value in source.data.params.items()})
     points = [
         point
         for name in source.data.metrics

@@ -5,20 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from types import FrameType
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.tracking.mlflow_store import sqlite_file
-from rlgen_k8s.tracking.places import spool_folder, tracking_uri
-from rlgen_k8s.tracking.replay import replay
+from rlgen_k8s.tracking.places import tracking_uri
+from rlgen_k8s.tracking.reading import reading
 
 HOST = "127.0.0.1"
 
 
-def serve(port: int | None, environ: Mapping[str, str]) -> None:
-    """Serve until Ctrl-C or SIGTERM, on `port` or (None) on a free one.
+def serve(port: int | None, environ: Mapping[str, str]) -> int:
+    """Serve until Ctrl-C or SIGTERM, on `port` or (None) on a free one. Returns 0 then, else the server's exit code.
 
     Raises UserError if the port is taken, or if MLFLOW_TRACKING_URI is a server already.
     """
@@ -27,22 +26,25 @@ def serve(port: int | None, environ: Mapping[str, str]) -> None:
     if database is None:
         raise UserError(f"MLFLOW_TRACKING_URI {uri}: is a server already; open it in a browser, or unset the variable")
     port = free_port(port)
-    while not database.exists():  # made under the spool's lock, by a recorder at work if there is one
-        replay(spool_folder(environ), uri)
-        time.sleep(0.1)
+    with reading(environ):
+        pass  # the database is there, whole, before the server looks for it
     # One worker and no job runner: 540 MB instead of 2.5 GB.
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--default-artifact-root", (database.parent / "mlartifacts").as_uri()]
     switches = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(command, env={**os.environ, **environ, **switches}, start_new_session=True)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
         os.killpg(process.pid, signal.SIGTERM)
 
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, stop)
     print(f"MLflow: http://{HOST}:{port}  (Ctrl-C ends it)", flush=True)
-    process.wait()
+    code = process.wait()
+    return 0 if stopped else code
 
 
 def free_port(port: int | None) -> int:
