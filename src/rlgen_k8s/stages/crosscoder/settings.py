@@ -1,9 +1,65 @@
 """Settings of the stage `crosscoder`."""
 
-from rlgen_k8s.stages.settings import StageSettings, seed_setting
+from pydantic import model_validator
+
+from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
 
 
 class CrosscoderSettings(StageSettings):
-    """See each field."""
+    """Size, loss and schedule. Activations are scaled to a mean norm of √d, which gives λ its meaning."""
 
     seed: int = seed_setting()
+    models: tuple[str, ...] = setting(
+        ("base", "tuned"), doc="Names of the models, in order; filled from the study.", source="STUDY.md settings"
+    )
+    n_features: int = setting(32768, doc="D, features of the dictionary.", unit="features", source="STUDY.md", ge=1)
+    sparsity_weight: float = setting(2.0, doc="λ, weight of the sparsity penalty.", source="STUDY.md settings", ge=0)
+    batch: int = setting(1024, doc="Tokens of a training step.", unit="tokens", source="STUDY.md settings", ge=1)
+    learning_rate: float = setting(1e-4, doc="Adam's learning rate at its peak.", source="STUDY.md settings", gt=0)
+    epochs: int = setting(
+        1, doc="Passes over the training tokens, each in an order of its own.", unit="epochs", source="STUDY.md", ge=1
+    )
+    sparsity_warmup: float = setting(
+        0.05,
+        doc="Share of the steps over which λ rises linearly from 0.",
+        source="ours: paper silent; Anthropic crosscoder update, ckkissane/crosscoder-model-diff-replication",
+        ge=0,
+        le=1,
+    )
+    learning_rate_decay: float = setting(
+        0.2,
+        doc="Share of the steps, the last ones, over which the learning rate falls linearly to 0.",
+        source="ours: paper silent; ckkissane/crosscoder-model-diff-replication",
+        ge=0,
+        le=1,
+    )
+    max_gradient_norm: float = setting(
+        1.0,
+        doc="Gradients of a larger total norm are scaled down to it.",
+        source="ours: paper silent; ckkissane/crosscoder-model-diff-replication",
+        gt=0,
+    )
+    decoder_norm: float = setting(0.08, doc="Norm of each decoder row at the start.", source="STUDY.md symbols", gt=0)
+    log_interval: int = setting(50, doc="Steps between points of the curves.", unit="steps", source="ours", ge=1)
+    resume_interval: int = setting(
+        5000, doc="Steps between resume points.", unit="steps", source="ours: minutes of work on one H200", ge=1
+    )
+    dense_rate: float = setting(
+        0.1, doc="A feature that fires on a larger share of held-out tokens counts as dense.", source="ours", gt=0, le=1
+    )
+    splice_sequences: int = setting(
+        128,
+        doc="Evaluation sequences on which the loss recovered is measured; all if there are fewer.",
+        unit="sequences",
+        source="ours",
+        ge=1,
+    )
+    splice_batch: int = setting(
+        8, doc="Sequences in one forward pass of that measurement.", unit="sequences", source="ours", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _models_are_several_and_different(self) -> "CrosscoderSettings":
+        if len(self.models) < 2 or len(set(self.models)) < len(self.models):
+            raise ValueError(f"models: {', '.join(self.models) or 'none'}: name at least two models, each once")
+        return self
