@@ -1,0 +1,117 @@
+import json
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rlgen_k8s.stages.contract import ResumePoint
+from rlgen_k8s.stages.traces.rejection import Problem, Sampled, sample_until_right
+from rlgen_k8s.stages.traces.run import read_problems, write
+
+PROBLEMS = [Problem(f"p{i}", f"What is {i}+0?", str(i)) for i in range(50)]
+
+
+class KilledError(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class FolderResume:
+    root: Path
+    killed_after: int = 10**9
+
+    def newest(self) -> ResumePoint | None:
+        steps = sorted(int(folder.name) for folder in self.root.glob("*"))
+        return ResumePoint(steps[-1], self.root / str(steps[-1])) if steps else None
+
+    def save(self, step: int, folder: Path) -> None:
+        shutil.copytree(folder, self.root / str(step))
+        if step >= self.killed_after:
+            raise KilledError
+
+
+def teacher(asked: list[str]) -> Callable[[list[Problem], int], list[str | None]]:
+    """Right in a third of its responses; each says by whom and when it was given."""
+
+    def sample(problems: list[Problem], number: int) -> list[str | None]:
+        chance = random.Random(number)
+        asked.extend(problem.id for problem in problems)
+        answers = [problem.answer if chance.random() < 1 / 3 else "none" for problem in problems]
+        return [None if chance.random() < 0.1 else f"{number} {answer}" for answer in answers]
+
+    return sample
+
+
+def is_right(response: str, answer: str) -> bool:
+    return response.split()[-1] == answer
+
+
+def sample_all(folder: Path, asked: list[str], *, killed_after: int = 10**9, max_tries: int = 3) -> Sampled:
+    folder.mkdir(exist_ok=True)
+    resume = FolderResume(folder / "store", killed_after)
+    return sample_until_right(
+        PROBLEMS, teacher(asked), is_right, max_tries=max_tries, chunk=8, resume=resume, scratch=folder
+    )
+
+
+def test_only_right_and_whole_responses_are_kept_and_none_is_sampled_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+    done = sample_all(tmp_path, asked)
+    assert 0 < len(done.kept) < len(PROBLEMS)
+    for problem in PROBLEMS:
+        tries = asked.count(problem.id)
+        assert done.tries[problem.id] == tries
+        if problem.id in done.kept:
+            assert is_right(done.kept[problem.id], problem.answer)
+        else:
+            assert tries == 3
+    assert done.samples == len(asked)
+
+
+def test_more_tries_keep_more_problems_and_lose_none(tmp_path: Path) -> None:
+    few, many = sample_all(tmp_path / "few", [], max_tries=1), sample_all(tmp_path / "many", [], max_tries=5)
+    assert few.kept.items() < many.kept.items()
+
+
+@pytest.mark.parametrize("killed_after", [1, 4, 7, 12])
+def test_killed_after_any_chunk_the_restart_gives_what_an_uninterrupted_run_gives(
+    tmp_path: Path, killed_after: int
+) -> None:
+    asked_at_once: list[str] = []
+    at_once = sample_all(tmp_path / "once", asked_at_once)
+    asked: list[str] = []
+    with pytest.raises(KilledError):
+        sample_all(tmp_path / "killed", asked, killed_after=killed_after)
+    assert 0 < len(asked) < len(asked_at_once)
+    assert sample_all(tmp_path / "killed", asked) == at_once
+    assert asked == asked_at_once
+
+
+def test_traces_are_written_in_the_order_of_the_problems_with_what_was_rejected(tmp_path: Path) -> None:
+    done = sample_all(tmp_path / "work", [])
+    write(tmp_path, PROBLEMS, done)
+    records = [json.loads(line) for line in (tmp_path / "traces.jsonl").read_text().splitlines()]
+    assert [record["id"] for record in records] == [problem.id for problem in PROBLEMS if problem.id in done.kept]
+    for record in records:
+        human, gpt = record["conversations"]
+        problem = PROBLEMS[int(record["id"][1:])]
+        assert human == {"from": "human", "value": problem.text}
+        assert gpt == {"from": "gpt", "value": done.kept[problem.id]}
+    summary = json.loads((tmp_path / "traces.json").read_text())
+    assert summary["accepted"] == len(records) == sum(summary["tries"].values())
+    assert summary["given_up"] == len(PROBLEMS) - len(records)
+    assert summary["rate"] == len(records) / summary["sampled"]
+    wrong = sum(int(tries) * n for tries, n in summary["tries"].items()) + 3 * summary["given_up"]
+    assert summary["sampled"] == wrong
+
+
+def test_problems_are_read_in_their_order(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {"source": "MATH", "answer": ["1", "2"], "problem": ["one", "two"], "id": ["b", "a"]},
+    )
+    table.to_parquet(tmp_path / "problems.parquet")
+    assert read_problems(tmp_path) == [Problem("b", "one", "1"), Problem("a", "two", "2")]
