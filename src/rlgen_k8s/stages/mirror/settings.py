@@ -1,9 +1,48 @@
 """Settings of the stage `mirror`."""
 
-from rlgen_k8s.stages.settings import StageSettings, seed_setting
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
+
+OURS = "ours: the tiny study's cost"
 
 
 class MirrorSettings(StageSettings):
-    """See each field."""
+    """Where the data sets come from, and how large the made-up ones are."""
 
     seed: int = seed_setting()
+    kind: Literal["world", "folder"] = setting(
+        "world",
+        doc="world: make every set up from the seed. folder: take the real ones from a folder in the hub's layout.",
+        source="ours",
+    )
+    path: str | None = setting(
+        None,
+        doc="With kind folder: holds <org>/<name>/README.md and parquet files for every set. Name a new folder for "
+        "new contents: results are found again by this path.",
+        source="ours",
+        min_length=1,
+    )
+    problems: int = setting(
+        2000, doc="Rows of MATH's training split, and of DeepScaleR.", unit="problems", source=OURS, ge=1
+    )
+    math500: int = setting(500, doc="Problems of MATH-500.", unit="problems", source="MATH-500", ge=1)
+    questions: int = setting(
+        1000, doc="Items of the evaluated split of each multiple-choice set.", unit="items", source=OURS, ge=1
+    )
+    conversations: int = setting(4000, doc="Rows of OpenThoughts.", unit="rows", source=OURS, ge=1)
+    pages: int = setting(4000, doc="Rows of RedPajama's sample.", unit="rows", source=OURS, ge=1)
+    pretraining: int = setting(
+        60000, doc="Texts of rlgen/tiny-pretraining, for the base model.", unit="rows", source=OURS, ge=1
+    )
+    teaching: int = setting(60000, doc="Texts of rlgen/tiny-teaching, for the teacher.", unit="rows", source=OURS, ge=1)
+
+    @model_validator(mode="after")
+    def _path_with_folder(self) -> Self:
+        if self.kind == "folder" and self.path is None:
+            raise ValueError("path: missing; kind folder needs the folder that holds the data sets")
+        if self.kind == "world" and self.path is not None:
+            raise ValueError(f"path {self.path}: kind world makes its sets up; drop the path or set kind to folder")
+        return self
