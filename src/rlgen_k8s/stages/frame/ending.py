@@ -53,14 +53,18 @@ def stop_descendants() -> None:
         time.sleep(0.02)
 
 
-def no_room(error: Exception, out: Path) -> UserError | None:
-    """What to tell the user when a stage failed because nothing more can be written; None when it failed otherwise."""
+def no_room(error: Exception, out: Path, scratch: Path) -> UserError | None:
+    """What to tell the user when a stage failed because nothing more can be written; None when it failed otherwise.
+
+    A library may have turned the system's error into one of its own, so the disks are looked at, too.
+    """
     refused = isinstance(error, OSError) and error.errno in _NO_ROOM
-    if not refused and shutil.disk_usage(out).free >= LEAST_ROOM:
+    full = [str(folder) for folder in (out, scratch) if shutil.disk_usage(folder).free < LEAST_ROOM]
+    if not refused and not full:
         return None
-    where = getattr(error, "filename", None) or out
-    reason = error.strerror if isinstance(error, OSError) and refused else "no space left"
-    return UserError(f"folder {where}: {reason}; make room or give another store with --store")
+    where = getattr(error, "filename", None) or " and ".join(full) or f"{out} or {scratch}"
+    reason = error.strerror if isinstance(error, OSError) and refused else "No space left on device"
+    return UserError(f"folder {where}: {reason}; make room, give another store with --store, or set RLGEN_SCRATCH")
 
 
 def leave_message(text: str, log: Path = TERMINATION_LOG) -> None:

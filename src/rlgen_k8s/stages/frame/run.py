@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlgen_k8s.errors import UserError
+from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.frame.ending import TerminatedError, no_room, stop_descendants
 from rlgen_k8s.stages.frame.progress import Progress
@@ -14,7 +14,7 @@ from rlgen_k8s.stages.frame.task import Task
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.store.manifest import Manifest
 from rlgen_k8s.store.open import open_store
-from rlgen_k8s.store.results import Attempt, Store
+from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking.stage_run import open_stage_run
 
 
@@ -66,7 +66,7 @@ def _attempt(
     )
     try:
         os.environ.update(tracked.env())
-        _run_stage(task, context, attempt)
+        _run_stage(task, context)
         manifest = store.publish(attempt, identity)
     except BaseException as error:
         tracked.finish("killed" if isinstance(error, TerminatedError) else "failed")
@@ -80,10 +80,12 @@ def _attempt(
     return manifest
 
 
-def _run_stage(task: Task, context: Context[StageSettings], attempt: Attempt) -> None:
+def _run_stage(task: Task, context: Context[StageSettings]) -> None:
     try:
         task.stage.load()(context)
+    except (UserError, TryAgainError):
+        raise
     except Exception as error:
-        if (known := no_room(error, attempt.out)) is None:
+        if (known := no_room(error, context.out, context.scratch)) is None:
             raise
         raise known from error
