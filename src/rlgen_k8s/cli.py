@@ -24,23 +24,27 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a setting, e.g. --set seed=1. Repeatable."),
 ]
+Until = Annotated[
+    list[str] | None, typer.Option(metavar="TASK", help="Stop at this task, e.g. evaluate-rl. Repeatable.")
+]
 
 
 @app.command()
-def plan(study: StudyName, set_: Assignments = None) -> None:
+def plan(study: StudyName, set_: Assignments = None, until: Until = None) -> None:
     """Show what would run, why, and what it costs.
 
     Every task: hit (its result is in the store) or run, with the reason. Starts nothing.
     """
     from rlgen_k8s.runners import planning
 
-    planning.show_plan(study, set_ or [])
+    planning.show_plan(study, set_ or [], until or [])
 
 
 @app.command()
 def run(
     study: StudyName,
     set_: Assignments = None,
+    until: Until = None,
     rebuild: Annotated[
         list[str] | None,
         typer.Option(metavar="TASK", help="Make a task's result again, by its name or its address. Repeatable."),
@@ -52,7 +56,7 @@ def run(
     """
     from rlgen_k8s.runners import here
 
-    raise typer.Exit(here.run_study(study, set_ or [], rebuild or []))
+    raise typer.Exit(here.run_study(study, set_ or [], rebuild or [], until or []))
 
 
 @app.command()

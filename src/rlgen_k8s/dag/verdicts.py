@@ -17,7 +17,7 @@ class Verdict:
     node: Node
     manifest: Manifest | None
     needed: bool
-    """Whether anything that has to run reads this result, directly or not. The end of the DAG is always needed."""
+    """Whether it was asked for, or anything that has to run reads this result."""
     reason: str
 
     @property
@@ -26,25 +26,31 @@ class Verdict:
         return self.manifest is None and self.needed
 
 
-def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = ()) -> list[Verdict]:
+def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = (), until: Collection[str] = ()) -> list[Verdict]:
     """A verdict for each node, in the order of `nodes`.
 
-    A missing result whose readers are all there is not needed: nothing would read it. `rebuild` names addresses or
-    task names whose results are made again. Raises `UserError` for a name that is no node's.
+    What is asked for is `until`, names of tasks, or else the end of the DAG. A missing result whose readers are all
+    there is not needed: nothing would read it. `rebuild` names addresses or tasks whose results are made again.
+    Raises `UserError` for a name that is no node's.
     """
-    for name in rebuild:
-        if name not in {node.name for node in nodes} | {node.address for node in nodes}:
-            raise UserError(f"--rebuild {name}: no task and no address of this study; see `rlgen plan`")
+    names = {node.name for node in nodes}
+    for option, given, known in (
+        ("rebuild", rebuild, names | {node.address for node in nodes}),
+        ("until", until, names),
+    ):
+        for name in given:
+            if name not in known:
+                raise UserError(f"--{option} {name}: no such task in this study; see `rlgen plan`")
     manifests = {
         node.name: None if {node.name, node.address} & set(rebuild) else store.manifest(node.address) for node in nodes
     }
-    needed = {nodes[-1].name}
+    needed = set(until) or {nodes[-1].name}
     for node in reversed(nodes):
         if node.name in needed and manifests[node.name] is None:
             needed |= {item.name for item in node.dependencies}
         if {node.name, node.address} & set(rebuild):
             needed |= {node.name}
-    known: dict[str, list[Identity]] = {}
+    others: dict[str, list[Identity]] = {}
     verdicts = []
     for node in nodes:
         manifest = manifests[node.name]
@@ -53,9 +59,9 @@ def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = ()) -> lis
         elif node.name not in needed:
             reason = "not needed: all that reads it is there"
         else:
-            if node.stage not in known:
-                known[node.stage] = identities(store, node.stage)
-            reason = "to be made again" if {node.name, node.address} & set(rebuild) else why(node, known[node.stage])
+            if node.stage not in others:
+                others[node.stage] = identities(store, node.stage)
+            reason = "to be made again" if {node.name, node.address} & set(rebuild) else why(node, others[node.stage])
         verdicts.append(Verdict(node, manifest, node.name in needed, reason))
     return verdicts
 

@@ -23,22 +23,22 @@ from rlgen_k8s.study.settings import Study
 REPORT = "report.html"
 
 
-def run_study(name: str, assignments: list[str], rebuild: list[str]) -> int:
+def run_study(name: str, assignments: list[str], rebuild: list[str], until: list[str]) -> int:
     """Run what the store does not have; returns the exit code. Raises `UserError` for what the user must mend."""
     study = load_study(name, assignments)
     place = home()
     console = Console(highlight=False)
     with only_run(study.name, place.path / "locks"):
         store = open_store(place.store)
-        verdicts = judge(plan(study), store, rebuild)
+        verdicts = judge(plan(study), store, rebuild, until)
         for verdict in verdicts:
             if {verdict.node.name, verdict.node.address} & set(rebuild):
                 store.delete(verdict.node.address)
         todo = [verdict for verdict in verdicts if verdict.runs]
         code = _run(study, verdicts, place, console) if todo else 0
         if not todo:
-            console.print(f"{study.name}: all {len(verdicts)} results are there; nothing to run")
-        if code == 0:
+            console.print(f"{study.name}: every result that is needed is there; nothing to run")
+        if code == 0 and not until:
             console.print(f"report: {_copy_report(study, store, place)}", soft_wrap=True)
     return code
 

@@ -25,11 +25,11 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
-def show_plan(name: str, assignments: list[str]) -> None:
+def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
     """Print a verdict a line, and what is still to be paid."""
     study = load_study(name, assignments)
     store = open_store(home().store)
-    verdicts = judge(plan(study), store)
+    verdicts = judge(plan(study), store, until=until)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "verdict", "result", "cost", "why"):
         table.add_column(heading, no_wrap=heading != "why", overflow="fold")

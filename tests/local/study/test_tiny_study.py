@@ -1,0 +1,169 @@
+"""What a user can rely on after `make run WF=tiny`. All tests here share one run of it."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy.stats import wilcoxon
+
+from rlgen_k8s.dag.nodes import Node, plan
+from rlgen_k8s.store.open import open_store
+from rlgen_k8s.study.load import load_study
+
+FIGURES = [f"figure-{number}" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11)]
+TABLES = [f"table-{number}" for number in range(1, 6)]
+
+
+def node(name: str, *assignments: str) -> Node:
+    return next(node for node in plan(load_study("tiny", list(assignments))) if node.name == name)
+
+
+def result(home: Path, name: str, *assignments: str) -> Path:
+    return open_store(str(home / "store")).fetch(node(name, *assignments).address, home / "fetched")
+
+
+def test_the_report_has_every_figure_and_table_and_needs_nothing_from_outside(tiny):
+    page = (tiny.home / "reports/tiny.html").read_text()
+    for identity in FIGURES + TABLES:
+        assert f'id="{identity}"' in page
+    assert "<script" not in page
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
+    assert f"report: {tiny.home / 'reports/tiny.html'}" in tiny.output
+
+
+def test_sft_and_grpo_learnt_on_held_out_problems(tiny):
+    analysis = json.loads((result(tiny.home, "report") / "learning.json").read_text())
+    for model in ("sft", "rl"):
+        assert analysis[model]["change"] > 0
+        assert analysis[model]["p"] < 0.01
+
+
+def test_every_result_is_whole_and_says_what_it_was_made_from(tiny):
+    store = open_store(str(tiny.home / "store"))
+    for each in plan(load_study("tiny")):
+        manifest = store.manifest(each.address)
+        assert manifest is not None
+        assert manifest.identity.inputs == each.input_addresses
+        store.fetch(each.address, tiny.home / "fetched")
+
+
+def test_five_checkpoints_of_each_method_load_and_differ(tiny):
+    from safetensors import safe_open
+
+    for name in ("sft", "grpo"):
+        folder = result(tiny.home, name) / "checkpoints"
+        assert sorted(path.name for path in folder.iterdir()) == list("12345")
+        sums = set()
+        for path in sorted(folder.iterdir()):
+            with safe_open(path / "model.safetensors", "pt") as weights:
+                tensors = [weights.get_tensor(key) for key in weights.keys()]  # noqa: SIM118 (no dict)
+            assert {str(tensor.dtype) for tensor in tensors} == {"torch.float32"}
+            sums.add(sum(float(tensor.double().abs().sum()) for tensor in tensors))
+        assert len(sums) == 5
+
+
+def test_running_again_finds_every_result(tiny):
+    began = time.monotonic()
+    again = subprocess.run(["make", "run", "WF=tiny"], cwd=tiny.clone, capture_output=True, text=True, check=True)
+    assert "nothing to run" in again.stdout
+    print(f"again: {time.monotonic() - began:.1f} s")
+    assert "run " not in tiny.rlgen("plan", "tiny", check=True).stdout.replace("to run", "")
+
+
+def test_lineage_in_mlflow_leads_from_the_report_back_to_the_data(tiny):
+    tree = tiny.rlgen("lineage", node("report").address, check=True).stdout
+    for name in ("report", "analyse", "crosscoder-joint", "grpo", "sft", "traces", "problems", "mirror"):
+        assert node(name).address in tree
+
+
+def test_two_submissions_are_compared_with_what_differs(tiny, copied_home):
+    changed = tiny.rlgen("run", "tiny", "--set", "report.learning_p=0.02", home=copied_home)
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    # Both submissions have to be in one MLflow to be compared.
+    changed = tiny.rlgen("run", "tiny", "--set", "report.learning_p=0.03")
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    names = re.findall(r"^(tiny-\d{8}-\d{6}): \d+ of", tiny.output + changed.stdout, re.M)
+    table = tiny.rlgen("compare", *names, check=True).stdout
+    assert "report.learning_p" in table
+    assert "0.03" in table
+
+
+def test_a_crosscoder_killed_in_mid_training_ends_bit_for_bit_the_same(tiny, copied_home):
+    """kill -9 of the runner and so of all its children; the next run goes on from the newest resume point."""
+    name = "crosscoder-rl-3"
+    whole = (result(tiny.home, name) / "crosscoder.safetensors").read_bytes()
+    command = [str(tiny.clone / ".venv/bin/rlgen"), "run", "tiny", "--rebuild", name]
+    environment = {"RLGEN_HOME": str(copied_home), "PATH": "/usr/bin:/bin"}
+    run = subprocess.Popen(command, cwd=tiny.clone, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    resume = copied_home / "store" / node(name).address / "resume"
+    deadline = time.monotonic() + 300
+    while not list(resume.glob("*/manifest.json")):
+        assert run.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    again = tiny.rlgen("run", "tiny", home=copied_home)
+    assert again.returncode == 0, again.stdout + again.stderr
+    (log,) = sorted(copied_home.glob(f"runs/*/{name}.log"))[-1:]
+    assert "going on from" in log.read_text()
+    assert (result(copied_home, name) / "crosscoder.safetensors").read_bytes() == whole
+
+
+def test_an_altered_result_is_named_and_rebuilt_on_request(tiny, copied_home):
+    victim = result(copied_home, "analyse") / "features.json"
+    victim.chmod(0o644)
+    victim.write_bytes(victim.read_bytes()[:-1])
+    failed = tiny.rlgen("run", "tiny", "--rebuild", "report", home=copied_home)
+    assert failed.returncode == 2
+    assert node("analyse").address in failed.stdout
+    assert "features.json" in failed.stdout
+    assert "--rebuild" in failed.stdout
+    mended = tiny.rlgen("run", "tiny", "--rebuild", node("analyse").address, home=copied_home)
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+
+
+def test_two_runs_at_once_are_told_apart(tiny, copied_home):
+    command = [str(tiny.clone / ".venv/bin/rlgen"), "run", "tiny", "--rebuild", "analyse"]
+    environment = {"RLGEN_HOME": str(copied_home), "PATH": "/usr/bin:/bin"}
+    first = subprocess.Popen(command, cwd=tiny.clone, env=environment, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    first.stdout.readline()
+    second = tiny.rlgen("run", "tiny", home=copied_home)
+    assert second.returncode == 2
+    assert f"process {first.pid}" in second.stderr
+    first.send_signal(signal.SIGINT)
+    output = first.communicate(timeout=60)[0]
+    assert first.returncode == 130
+    assert "stopped" in output
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sft_and_grpo_learn_with_other_seeds_too(tiny, seed):
+    """Paired by problem, mean of k samples each: the signed-rank test of SciPy, not the report's own."""
+    arguments = (
+        "--set",
+        f"seed={seed}",
+        "--until",
+        "evaluate-base",
+        "--until",
+        "evaluate-sft",
+        "--until",
+        "evaluate-rl",
+    )
+    run = tiny.rlgen("run", "tiny", *arguments)
+    assert run.returncode == 0, run.stdout + run.stderr
+    outcomes = {}
+    for model in ("base", "sft", "rl"):
+        samples = pd.read_parquet(result(tiny.home, f"evaluate-{model}", f"seed={seed}") / "samples.parquet")
+        outcomes[model] = samples[samples.task == "math500"].set_index("doc_id").outcome
+    for model in ("sft", "rl"):
+        change = outcomes[model] - outcomes["base"]
+        p = wilcoxon(change, alternative="greater").pvalue
+        print(f"seed {seed}, {model}: {outcomes['base'].mean():.3f} → {outcomes[model].mean():.3f}, p = {p:.1e}")
+        assert p < 0.01

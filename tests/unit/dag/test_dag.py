@@ -1,0 +1,132 @@
+"""One definition: nodes with addresses known beforehand, verdicts, and the Argo workflow made of them."""
+
+import json
+
+import pytest
+import yaml
+
+from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.dag.verdicts import judge
+from rlgen_k8s.dag.workflow import build_workflow
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.local.tasks import read_tasks
+from rlgen_k8s.stages.registry import STAGES
+from rlgen_k8s.store.manifest import Identity
+from rlgen_k8s.store.open import open_store
+from rlgen_k8s.study.load import load_study
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study("tiny")
+
+
+def publish(store, node, tmp_path):
+    attempt = store.open_attempt(node.address, tmp_path)
+    (attempt.out / "file").write_text(node.name)
+    version = STAGES[node.stage].version
+    store.publish(
+        attempt, Identity(stage=node.stage, version=version, settings=node.settings_json, inputs=node.input_addresses)
+    )
+
+
+def test_the_dag_has_the_crosscoders_of_the_paper_and_every_stage(study):
+    names = [node.name for node in plan(study)]
+    wanted = [f"crosscoder-{method}-{k}" for method in ("sft", "rl") for k in range(1, 6)] + ["crosscoder-joint"]
+    assert sorted(name for name in names if name.startswith("crosscoder")) == sorted(wanted)
+    assert {node.stage for node in plan(study)} == set(STAGES)
+
+
+def test_nodes_come_after_what_they_read_and_have_names_of_their_own(study):
+    nodes = plan(study)
+    seen: set[str] = set()
+    for node in nodes:
+        assert {item.name for item in node.dependencies} <= seen
+        seen.add(node.name)
+    assert len(seen) == len({node.address for node in nodes}) == len(nodes)
+
+
+def test_a_setting_changes_the_addresses_of_what_depends_on_it_and_no_others(study):
+    before = {node.name: node.address for node in plan(study)}
+    after = {node.name: node.address for node in plan(load_study("tiny", ["sft.learning_rate=0.123"]))}
+    same = {name for name in before if before[name] == after[name]}
+    assert {"mirror", "base", "teacher", "traces", "grpo", "evaluate-rl", "harvest-rl", "crosscoder-rl-3"} <= same
+    assert {"sft", "evaluate-sft", "harvest-sft", "crosscoder-sft-1", "crosscoder-joint", "report"} & same == set()
+
+
+def test_the_shape_of_a_pod_is_no_part_of_an_address(study):
+    other = load_study("tiny", ["pods.sft.cpu=64"])
+    assert [node.address for node in plan(other)][:-1] == [node.address for node in plan(study)][:-1]
+
+
+def test_another_seed_is_another_study(study):
+    other = {node.name: node.address for node in plan(load_study("tiny", ["seed=1"]))}
+    assert all(other[node.name] != node.address for node in plan(study))
+
+
+def test_verdicts_say_hit_run_or_not_needed_and_why(study, tmp_path):
+    store = open_store(str(tmp_path / "store"))
+    nodes = {node.name: node for node in plan(study)}
+    publish(store, nodes["mirror"], tmp_path)
+    verdicts = {v.node.name: v for v in judge(list(nodes.values()), store)}
+    assert verdicts["mirror"].manifest is not None
+    assert verdicts["base"].runs
+    assert "new" in verdicts["base"].reason
+    for name in ("base", "problems", "grpo", "traces"):
+        publish(store, nodes[name], tmp_path)
+    verdicts = {v.node.name: v for v in judge(list(nodes.values()), store)}
+    assert not verdicts["teacher"].runs
+    assert "not needed" in verdicts["teacher"].reason
+    changed = plan(load_study("tiny", ["grpo.learning_rate=0.123"]))
+    reason = {v.node.name: v.reason for v in judge(changed, store)}["grpo"]
+    assert "learning_rate" in reason
+    assert "0.123" in reason
+
+
+def test_a_rebuild_is_asked_for_by_task_or_address_and_unknown_ones_are_refused(study, tmp_path):
+    store = open_store(str(tmp_path / "store"))
+    nodes = plan(study)
+    for node in nodes:
+        publish(store, node, tmp_path)
+    assert not any(v.runs for v in judge(nodes, store))
+    by_name = [v.node.name for v in judge(nodes, store, ["sft"]) if v.runs]
+    address = next(node.address for node in nodes if node.name == "sft")
+    assert by_name == [v.node.name for v in judge(nodes, store, [address]) if v.runs] == ["sft"]
+    with pytest.raises(UserError, match="--rebuild nothing"):
+        judge(nodes, store, ["nothing"])
+
+
+def test_the_workflow_carries_the_nodes_and_leaves_out_finished_ones(study):
+    nodes = plan(study)
+    built = yaml.safe_load(build_workflow(study, nodes, finished={"mirror", "base"}).to_yaml())
+    dag = next(template["dag"] for template in built["spec"]["templates"] if template["name"] == "study")
+    tasks = {task["name"]: task for task in dag["tasks"]}
+    assert set(tasks) == {node.name for node in nodes} - {"mirror", "base"}
+    assert "dependencies" not in tasks["teacher"]
+    assert sorted(tasks["sft"]["dependencies"]) == ["traces"]
+    given = {item["name"]: item["value"] for item in tasks["grpo"]["arguments"]["parameters"]}
+    node = next(node for node in nodes if node.name == "grpo")
+    assert given["key"] == node.key
+    assert json.loads(given["settings"]) == node.settings_json
+    assert json.loads(given["inputs"]) == node.input_addresses
+
+
+def test_a_pod_of_the_workflow_is_what_the_local_runner_starts(study):
+    nodes = plan(study)
+    workflow = build_workflow(study, nodes, store="/the/store", submission="s-1").to_dict()
+    tasks = {task.name: task for task in read_tasks(workflow)}
+    for node in nodes:
+        task = tasks[node.name]
+        assert task.argv[0] == "rlgen-stage"
+        assert f"--stage={node.stage}" in task.argv
+        assert f"--key={node.key}" in task.argv
+        assert task.env["RLGEN_STORE"] == "/the/store"
+        assert set(task.after) == {item.name for item in node.dependencies}
+
+
+def test_every_gpu_and_byte_that_a_pod_asks_for_is_in_the_template():
+    study = load_study("tiny", ["pods.grpo.gpus=8", "pods.grpo.memory=64"])
+    built = yaml.safe_load(build_workflow(study, plan(study)).to_yaml())
+    container = next(t["container"] for t in built["spec"]["templates"] if t["name"] == "grpo")
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": "8", "memory": "64Gi"}
+    assert container["securityContext"]["runAsNonRoot"] is True

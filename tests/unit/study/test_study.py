@@ -1,0 +1,48 @@
+"""Settings are found, overridden, explained and refused with the field's name."""
+
+import pytest
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.study.explain import settings_table
+from rlgen_k8s.study.load import load_study, study_names
+
+
+def test_the_shipped_studies_load():
+    assert "tiny" in study_names()
+    for name in study_names():
+        assert load_study(name).name == name
+
+
+def test_every_setting_says_what_it_means_and_where_it_comes_from():
+    for row in settings_table(load_study("tiny")):
+        assert row.meaning, row.path
+        assert row.source, row.path
+
+
+def test_an_override_changes_one_setting_and_nothing_else():
+    before = {row.path: row.value for row in settings_table(load_study("tiny"))}
+    after = {
+        row.path: row.value for row in settings_table(load_study("tiny", ["sft.learning_rate=1e-3", "pods.grpo.cpu=7"]))
+    }
+    assert {path for path in after if after[path] != before.get(path)} == {"sft.learning_rate", "pods.grpo.cpu"}
+    assert after["sft.learning_rate"] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "assignment", "words"),
+    [
+        ("tinny", None, "study tinny.*did you mean tiny"),
+        ("tiny", "sft.learning_rat=1", r"sft\.learning_rat.*did you mean learning_rate"),
+        ("tiny", "sft.learning_rate=fast", r"sft\.learning_rate='fast'.*number"),
+        ("tiny", "sft.learning_rate=-1", r"sft\.learning_rate=-1.*greater than 0"),
+        ("tiny", "seed", "expected field=value"),
+        ("tiny", "seed.x=1", "seed is a value"),
+        ("tiny", "pods.sftt.cpu=1", r"pods\.sftt: no such stage"),
+        ("tiny", "pods.sft.cores=1", r"pods\.sft\.cores"),
+        ("tiny", "name=Bad Name", "name"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line_that_names_them(name, assignment, words):
+    with pytest.raises(UserError, match=words) as raised:
+        load_study(name, [assignment] if assignment else [])
+    assert "\n" not in str(raised.value)
