@@ -1,0 +1,152 @@
+"""Follow verl's training from outside: its curves, its checkpoints, and the points to resume from."""
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+
+CURVES = {
+    "reward": "critic/rewards/mean",
+    "response_length": "response_length/mean",
+    "response_cut_off": "response_length/clip_ratio",
+    "entropy": "actor/entropy",
+    "loss": "actor/pg_loss",
+    "kl_step": "actor/ppo_kl",
+    "gradient_norm": "actor/grad_norm",
+    "clip_fraction": "actor/pg_clipfrac",
+    "seconds": "timing_s/step",
+    "seconds_sampling": "timing_s/gen",
+    "seconds_update": "timing_s/update_actor",
+}
+"""What `training.jsonl` says of a step, and verl's name for it."""
+
+
+@dataclass
+class Follower:
+    """`tick` takes over what verl has written since the last call.
+
+    A resume point holds `global_step_<n>` (verl's state; none after the last step), the `checkpoints` so far and
+    `training.jsonl` up to that step.
+    """
+
+    context: Context[GrpoSettings]
+    steps: list[int]
+    """After which steps the checkpoints 1 … 5 are taken."""
+    done: int = 0
+    """Steps in `training.jsonl`."""
+    _read: int = field(default=0, init=False)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where verl saves `global_step_<n>`."""
+        return self.context.scratch / "verl"
+
+    @property
+    def log(self) -> Path:
+        """verl's metrics: a JSON object a line."""
+        return self.context.scratch / "verl.jsonl"
+
+    @property
+    def _curves(self) -> Path:
+        return self.context.out / "training.jsonl"
+
+    def restore(self) -> Path | None:
+        """Take over the newest resume point; the folder that verl goes on from, or None to start from the base."""
+        point = self.context.resume.newest()
+        if point is None:
+            return None
+        print(f"resuming after step {point.step} of {self.steps[-1]}", flush=True)
+        shutil.copytree(point.path / "checkpoints", self.context.out / "checkpoints")
+        shutil.copy(point.path / "training.jsonl", self._curves)
+        self.done = point.step
+        self.context.progress(self.done, self.steps[-1])
+        state = point.path / f"global_step_{point.step}"
+        return state if state.is_dir() else None
+
+    def tick(self) -> None:
+        """Take over new steps and whole checkpoints."""
+        self._take_steps()
+        latest = self.checkpoints / "latest_checkpointed_iteration.txt"
+        saved = int(latest.read_text() or 0) if latest.exists() else 0
+        for fifth, step in enumerate(self.steps, 1):
+            # verl writes a step's checkpoint before its metrics; a resume point has both.
+            if step <= min(saved, self.done) and not self._checkpoint(fifth).exists():
+                self._take_checkpoint(fifth, step)
+
+    def check_complete(self) -> None:
+        """Raise `RuntimeError` unless verl left all that it was asked for."""
+        missing = [fifth for fifth in range(1, len(self.steps) + 1) if not self._checkpoint(fifth).exists()]
+        if missing or self.done != self.steps[-1]:
+            raise RuntimeError(
+                f"verl ended without an error after step {self.done} of {self.steps[-1]}; checkpoints {missing} missing"
+            )
+
+    def _checkpoint(self, fifth: int) -> Path:
+        return self.context.out / "checkpoints" / str(fifth)
+
+    def _take_steps(self) -> None:
+        if not self.log.exists():
+            return
+        with self.log.open("rb") as log:
+            log.seek(self._read)
+            lines = log.read().splitlines(keepends=True)
+        for line in lines:
+            if not line.endswith(b"\n"):  # still being written
+                break
+            self._read += len(line)
+            self._take_step(json.loads(line))
+
+    def _take_step(self, record: dict[str, Any]) -> None:
+        step, values = record["step"], record["data"]
+        row = {name: values[key] for name, key in CURVES.items()}
+        with self._curves.open("a") as curves:
+            curves.write(json.dumps({"step": step, **row}) + "\n")
+        self.context.metrics({key: float(value) for key, value in values.items()}, step)
+        self.done = step
+        self.context.progress(step, self.steps[-1])
+
+    def _take_checkpoint(self, fifth: int, step: int) -> None:
+        state = self.checkpoints / f"global_step_{step}"
+        model = state / "actor" / "huggingface"
+        _name_precision(model)
+        self._checkpoint(fifth).parent.mkdir(exist_ok=True)
+        shutil.move(model, self._checkpoint(fifth))
+        self._save_point(step, state)
+
+    def _save_point(self, step: int, state: Path) -> None:
+        point = self.context.scratch / "point"
+        point.mkdir()
+        if step < self.steps[-1]:
+            state.rename(point / state.name)
+        else:
+            shutil.rmtree(state)
+        for fifth, taken in enumerate(self.steps, 1):
+            if taken <= step:
+                target = point / "checkpoints" / str(fifth)
+                shutil.copytree(self._checkpoint(fifth), target, copy_function=_link)
+        rows = [line for line in self._curves.read_text().splitlines(True) if json.loads(line)["step"] <= step]
+        (point / "training.jsonl").write_text("".join(rows))
+        self.context.resume.save(step, point)
+        shutil.rmtree(point)
+
+
+def _link(source: str, target: str) -> None:
+    """Share the bytes where both are on one disk, else copy them."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _name_precision(model: Path) -> None:
+    """Have `config.json` name the precision of the weights: verl leaves the base model's name there, which a loader
+    would cast the trained weights to."""
+    config = model / "config.json"
+    fields = json.loads(config.read_text())
+    fields["dtype"] = "float32"
+    fields.pop("torch_dtype", None)
+    config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")

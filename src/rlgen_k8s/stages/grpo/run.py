@@ -1,0 +1,62 @@
+"""Stage `grpo`: train the base model on the problems by reinforcement learning, with verl.
+
+Inputs: `base` (a model folder) and `problems` (`problems.parquet`). Result: `checkpoints/1` … `checkpoints/5`, one each
+fifth of the training, in Hugging Face format with the tokenizer and fp32 weights, and `training.jsonl`.
+"""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from rlgen_k8s.lm.child import run_child
+from rlgen_k8s.lm.load import check_model_folder
+from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.grpo.follow import Follower
+from rlgen_k8s.stages.grpo.overrides import Paths, overrides
+from rlgen_k8s.stages.grpo.prompts import write_prompts
+from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+
+
+def run(context: Context[GrpoSettings]) -> None:
+    """Train, or go on from the newest resume point. Raises `UserError` for bad inputs, `ChildFailed` if verl fails."""
+    settings, base = context.settings, context.inputs["base"]
+    check_model_folder(base)
+    prompts = context.scratch / "prompts.parquet"
+    n_prompts = write_prompts(context.inputs["problems"], base, settings, prompts)
+    steps = checkpoint_steps(n_prompts, settings.prompts_per_step, settings.epochs)
+    follower = Follower(context, steps)
+    resume = follower.restore()
+    if follower.done == steps[-1]:
+        return
+    paths = Paths(
+        model=base, prompts=prompts, checkpoints=follower.checkpoints, ray=context.scratch / "ray", resume=resume
+    )
+    run_child(
+        [sys.executable, "-m", "verl.trainer.main_ppo", *overrides(settings, paths, steps)],
+        name="verl",
+        env=_environment(settings, context.scratch, follower.log),
+        cwd=context.scratch,
+        on_tick=follower.tick,
+    )
+    follower.check_complete()
+
+
+def _environment(settings: GrpoSettings, scratch: Path, log: Path) -> dict[str, str]:
+    """The trainer's environment: nothing is downloaded, and nothing written outside `scratch`."""
+    token = scratch / "ray-token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(scratch / "datasets"),
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "TRANSFORMERS_OFFLINE": "1",
+        "VERL_FILE_LOGGER_PATH": str(log),
+    }
+    if settings.engine == "hf":
+        environment |= {"OMP_NUM_THREADS": "1", "VERL_USE_EXTERNAL_MODULES": "rlgen_k8s.verl_cpu"}
+    return environment
