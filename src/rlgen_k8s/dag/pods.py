@@ -3,19 +3,13 @@
 from hera.workflows import Container, Env, Parameter, Resources, RetryStrategy
 from hera.workflows.models import Backoff, Capabilities, SeccompProfile, SecurityContext
 
+from rlgen_k8s.dag.names import EXPECTED_MINUTES, TASK_PARAMETERS
 from rlgen_k8s.study.settings import PodShape
 
 # 75: try again. 137 and 143: killed (memory, preemption, a drained node). `Error`: the pod was deleted.
 # Everything else, 2 above all, would fail in the same way again.
 RETRY_WHEN = "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [75, 137, 143]"
 RETRIES = 4
-
-EXPECTED_MINUTES = "rlgen-k8s/expected-minutes"
-"""Annotation of a template: what the local runner orders tasks by."""
-
-# A task's own name is no parameter: Argo gives it in the pod, the local runner in the process.
-TASK_PARAMETERS = ("name", "key", "settings", "inputs")
-WORKFLOW_PARAMETERS = ("store", "tracking", "submission")
 
 
 def stage_template(stage: str, image: str, shape: PodShape) -> Container:

@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 from hera.workflows import DAG, Parameter, Task, Workflow
 
+from rlgen_k8s.dag.names import TASK_PARAMETERS, WORKFLOW_PARAMETERS
 from rlgen_k8s.dag.nodes import Node
-from rlgen_k8s.dag.pods import TASK_PARAMETERS, WORKFLOW_PARAMETERS, stage_template
+from rlgen_k8s.dag.pods import stage_template
 from rlgen_k8s.store.keys import canonical_json
 from rlgen_k8s.study.settings import Study
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlgen_k8s.dag.pods import EXPECTED_MINUTES
+from rlgen_k8s.dag.names import EXPECTED_MINUTES
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local.expressions import substitute
 
