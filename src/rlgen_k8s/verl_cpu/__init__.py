@@ -1,8 +1,8 @@
 """verl on CPUs: a plug-in for verl 0.9.1, loaded in each of its processes.
 
 Set `VERL_USE_EXTERNAL_MODULES=rlgen_k8s.verl_cpu` and, in verl's configuration, `trainer.device=cpu`,
-`actor_rollout_ref.rollout.name=hf` and `actor_rollout_ref.actor.strategy=fsdp2`. verl has no CPU platform and no rollout
-engine for one; this registers both, by name, so that nothing heavy is imported before it is used.
+`actor_rollout_ref.rollout.name=hf` and `actor_rollout_ref.actor.strategy=fsdp2`. verl has no CPU platform and no
+rollout engine for one; this registers both, by name, so that nothing heavy is imported before it is used.
 """
 
 from rlgen_k8s.verl_cpu.platform import use_cpu_platform

@@ -52,11 +52,10 @@ class HFReplica(RolloutReplica):
         """Start the server as a Ray actor; verl's agent loops call its `generate`."""
         if self.world_size != 1:
             raise ValueError(f"tensor, data and pipeline parallel sizes give {self.world_size}: engine hf needs 1")
-        server = (
-            ray.remote(HFServer)
-            .options(name=_server_name(self.replica_rank), num_cpus=0, max_concurrency=self.max_concurrency)
-            .remote(self.config, self.model_config, self.replica_rank)
-        )
+        actor: Any = ray.remote(HFServer)
+        server = actor.options(
+            name=_server_name(self.replica_rank), num_cpus=0, max_concurrency=self.max_concurrency
+        ).remote(self.config, self.model_config, self.replica_rank)
         address = await server.ready.remote()
         self.servers = [server]
         self._server_handle = server

@@ -63,7 +63,6 @@ def _algorithm(settings: GrpoSettings) -> list[str]:
 
 def _model(settings: GrpoSettings, paths: Paths) -> list[str]:
     fsdp = "actor_rollout_ref.actor.fsdp_config"
-    longest = settings.prompt_tokens + settings.response_tokens
     name = {"bf16": "bfloat16", "fp32": "float32"}[settings.precision]
     return [
         f"actor_rollout_ref.model.path={paths.model}",
@@ -75,9 +74,9 @@ def _model(settings: GrpoSettings, paths: Paths) -> list[str]:
         f"actor_rollout_ref.rollout.name={settings.engine}",
         f"actor_rollout_ref.rollout.dtype={name}",
         f"actor_rollout_ref.rollout.tensor_model_parallel_size={settings.tensor_parallel}",
-        f"actor_rollout_ref.rollout.max_model_len={longest}",
+        f"actor_rollout_ref.rollout.max_model_len={settings.prompt_tokens + settings.response_tokens}",
         "actor_rollout_ref.actor.use_dynamic_bsz=True",
-        f"actor_rollout_ref.actor.ppo_max_token_len_per_gpu={longest}",
+        f"actor_rollout_ref.actor.ppo_max_token_len_per_gpu={settings.tokens_per_pass}",
     ]
 
 

@@ -58,5 +58,9 @@ def _environment(settings: GrpoSettings, scratch: Path, log: Path) -> dict[str, 
         "VERL_FILE_LOGGER_PATH": str(log),
     }
     if settings.engine == "hf":
-        environment |= {"OMP_NUM_THREADS": "1", "VERL_USE_EXTERNAL_MODULES": "rlgen_k8s.verl_cpu"}
+        environment |= {
+            "OMP_NUM_THREADS": "1",
+            "TQ_NUM_THREADS": "1",
+            "VERL_USE_EXTERNAL_MODULES": "rlgen_k8s.verl_cpu",
+        }
     return environment

@@ -40,6 +40,13 @@ class GrpoSettings(StageSettings):
         ge=1,
     )
     response_tokens: int = setting(16384, doc="Longest response.", unit="tokens", source=_STUDY, ge=1)
+    tokens_per_pass: int = setting(
+        18432,
+        doc="Responses are packed into passes of at most so many tokens on one GPU; memory grows with it.",
+        unit="tokens",
+        source="ours: one longest prompt and response",
+        ge=1,
+    )
     temperature: float = setting(1.0, doc="Of sampling the responses.", source="verl default", gt=0)
     learning_rate: float = setting(1e-6, doc="AdamW's, constant.", source=_STUDY, gt=0)
     weight_decay: float = setting(0.01, doc="AdamW's.", source="verl default", ge=0)
@@ -69,6 +76,11 @@ class GrpoSettings(StageSettings):
         if self.prompts_per_step % self.mini_batch_prompts:
             raise ValueError(
                 f"mini_batch_prompts {self.mini_batch_prompts}: must divide prompts_per_step {self.prompts_per_step}"
+            )
+        if self.tokens_per_pass < self.prompt_tokens + self.response_tokens:
+            raise ValueError(
+                f"tokens_per_pass {self.tokens_per_pass}: must hold the longest prompt and response together "
+                f"(prompt_tokens + response_tokens = {self.prompt_tokens + self.response_tokens})"
             )
         workers = self.nodes * self.n_gpus
         if self.mini_batch_prompts * self.rollouts % workers:
