@@ -1,0 +1,95 @@
+"""The stage finds what is planted, and says so where there is nothing."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.stages.analyse.critical import pair_task
+
+
+def test_planted_generalization_features_are_found_with_their_scores(found: Any, planted: ModuleType) -> None:
+    assert found.analysis.generalization.intersection == [1, 2]
+    for task in planted.TASKS:
+        selection = found.analysis.generalization.tasks[task].selection["critical"]
+        # coordinate 3 moves by 0.3: a tenth of the largest, below the threshold of 20 %
+        assert [item.feature for item in selection.features] == [1, 2]
+        assert [item.score.mean for item in selection.features] == pytest.approx([3.0, 2.0], abs=1e-5)
+        assert [item.held_out for item in selection.features] == pytest.approx([3.0, 2.0], abs=1e-5)
+        assert selection.n == 10
+        assert selection.significant == 2
+        assert found.features.per_task[task] == [1, 2]
+    assert found.features.generalization == [1, 2]
+    assert found.features.fallback == []
+    assert found.features.layer == 1
+
+
+def test_the_opposite_samples_select_other_features(found: Any) -> None:
+    assert found.analysis.generalization.intersection_by_kind == {"critical": [1, 2], "reverse": [5], "unchanged": []}
+
+
+def test_cells_and_split_are_those_of_the_samples(found: Any, planted: ModuleType) -> None:
+    base, rl = (pd.read_parquet(found.inputs[f"evaluation-{name}"] / "samples.parquet") for name in ("base", "rl"))
+    for task in planted.TASKS:
+        merged = base[base.task == task].merge(rl[rl.task == task], on="doc_id")
+        wanted = set(merged[(merged.outcome_x == 0) & (merged.outcome_y == 1)].doc_id)
+        part = found.features.critical[task]
+        assert set(part.selection) | set(part.held_out) == wanted
+        assert not set(part.selection) & set(part.held_out)
+        cells = found.features.cells[task]
+        assert cells.both_right + cells.only_base + cells.only_rl + cells.both_wrong == 60
+        assert (cells.only_rl, cells.only_base) == (20, 5)
+    assert [len(docs) for docs in found.features.unseen_critical.values()] == [20, 20]
+
+
+def test_overlap_across_checkpoints_follows_directions_not_indices(found: Any, planted: ModuleType) -> None:
+    sft, rl = (found.analysis.families[name] for name in ("sft", "rl"))
+    assert sft.overlap == [[planted.TOP] * 5] * 5
+    assert rl.overlap == (planted.TOP * np.eye(5, dtype=int)).tolist()
+    assert sft.overlap_by_index[0][1] < planted.TOP
+    assert [t.blanks for t in sft.transitions] == [0] * 4
+    assert [t.blanks for t in rl.transitions] == [planted.TOP] * 4
+    assert sft.chance.by_chance == pytest.approx(planted.TOP**2 / planted.D_FEATURES)
+    assert min(match.tenth_percentile for match in sft.matching) > 0.999
+
+
+def test_nrn_shares_and_histograms_count_every_feature(found: Any, planted: ModuleType) -> None:
+    for family in found.analysis.families.values():
+        for distribution in family.nrn:
+            assert sum(distribution.counts) == planted.D_FEATURES
+            share = distribution.beyond[">0.7"]
+            assert share.mean == pytest.approx(planted.TOP / planted.D_FEATURES)
+            assert share.low < share.mean < share.high
+    assert set(found.analysis.mas) == {"base", "sft", "rl"}
+    assert sum(d.mean for d in found.analysis.mas.values()) == pytest.approx(1)
+
+
+def test_controls_are_other_features_and_named_features_have_a_scale(found: Any) -> None:
+    assert len(found.features.controls.random_features) == 3
+    for drawn in found.features.controls.random_features:
+        assert len(set(drawn)) == 2
+        assert not set(drawn) & {1, 2}
+    named = {1, 2, *(i for drawn in found.features.controls.random_features for i in drawn)}
+    assert set(found.features.max_activation) == {str(i) for i in named}
+    assert found.features.max_activation["1"] == pytest.approx(3.0, abs=1e-5)
+
+
+def test_no_critical_samples_is_a_finding(empty: Any, planted: ModuleType) -> None:
+    generalization = empty.analysis.generalization
+    assert generalization.tasks_without_samples == list(planted.TASKS)
+    assert generalization.intersection == []
+    assert empty.features.generalization == empty.features.fallback == []
+    assert empty.features.controls.random_features == [[], [], []]
+    assert all(item.selection["critical"].features == [] for item in generalization.tasks.values())
+
+
+def test_other_samples_are_refused_by_name(found: Any, tmp_path: Path) -> None:
+    base = pd.read_parquet(found.inputs["evaluation-base"] / "samples.parquet")
+    with pytest.raises(UserError, match="task sciq: base and RL were evaluated on other samples"):
+        pair_task(base, base[base.doc_id != 3], "sciq")
+    with pytest.raises(UserError, match="task boolq: not in the evaluation"):
+        pair_task(base, base, "boolq")
