@@ -155,7 +155,8 @@ def close_run(tracking: Tracking, run: str, history: Sequence[Event]) -> None:
         ]
         before = tracking.client.get_run(run).outputs
         known = {one.model_id for one in before.model_outputs} if before else set()
-        tracking.client.log_outputs(run, [one for one in outputs if one.model_id not in known])
+        if new := [one for one in outputs if one.model_id not in known]:  # a server refuses an empty list
+            tracking.client.log_outputs(run, new)
         about = outputs[-1].model_id if outputs else None
         if about is None and "model" in opened.inputs:
             about = model_id(tracking, opened.inputs["model"], study)
