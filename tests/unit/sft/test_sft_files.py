@@ -1,26 +1,18 @@
 import json
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-from rlgen_k8s.stages.contract import ResumePoint
+from rlgen_k8s.stages.contract import Resume
+from rlgen_k8s.stages.frame.context import local_context
 from rlgen_k8s.stages.sft import files
+from rlgen_k8s.stages.sft.settings import SftSettings
 
 POINTS = [2, 4, 6, 8, 10]
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
 TRAINING = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "training_args.bin", "whole"}
 
 
-@dataclass(frozen=True)
-class FolderResume:
-    root: Path
-
-    def newest(self) -> ResumePoint | None:
-        steps = sorted(int(folder.name) for folder in self.root.iterdir())
-        return ResumePoint(steps[-1], self.root / str(steps[-1])) if steps else None
-
-    def save(self, step: int, folder: Path) -> None:
-        shutil.copytree(folder, self.root / str(step))
+def resume_points(folder: Path) -> Resume:
+    return local_context(SftSettings(), {}, folder / "result").resume
 
 
 def write_checkpoint(output: Path, step: int) -> None:
@@ -39,19 +31,17 @@ def names(folder: Path) -> set[str]:
 
 
 def test_without_a_resume_point_training_starts_in_an_empty_folder(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    assert files.restore(FolderResume(tmp_path / "store"), tmp_path / "output") is None
+    assert files.restore(resume_points(tmp_path), tmp_path / "output") is None
     assert names(tmp_path / "output") == set()
 
 
 def test_a_resume_point_brings_back_the_trainer_state_and_all_models_so_far(tmp_path: Path) -> None:
     first, second, scratch = (tmp_path / name for name in ("first", "second", "scratch"))
-    (tmp_path / "store").mkdir()
-    resume = FolderResume(tmp_path / "store")
+    resume = resume_points(tmp_path)
     for step in POINTS[:3]:
         write_checkpoint(first, step)
         files.save(resume, first, POINTS, step, scratch)
-    for path in (tmp_path / "store").rglob("*"):
+    for path in (tmp_path / "result.resume").rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)  # a store's results are read-only
 
     assert files.restore(resume, second) == second / "checkpoint-6"
@@ -65,8 +55,7 @@ def test_a_resume_point_brings_back_the_trainer_state_and_all_models_so_far(tmp_
 
 def test_only_the_newest_checkpoint_keeps_its_optimizer_on_disk(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    (tmp_path / "store").mkdir()
-    resume = FolderResume(tmp_path / "store")
+    resume = resume_points(tmp_path)
     for step in POINTS[:2]:
         write_checkpoint(output, step)
         files.save(resume, output, POINTS, step, tmp_path / "scratch")

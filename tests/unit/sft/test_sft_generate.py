@@ -2,13 +2,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rlgen_k8s.lm.generate import Response, Sampling, chat_prompt, generate
+from rlgen_k8s.stages.model.pretrain import create_model
+from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.model.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=12)
 HOT = Sampling(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=12)
@@ -17,38 +18,19 @@ MESSAGES = ["one two three", "four", "five six seven eight nine ten", "eleven tw
 
 @pytest.fixture(scope="module")
 def tokenizer() -> "PreTrainedTokenizerBase":
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE({token: i for i, token in enumerate([*special, *alphabet])}, []))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    made.add_special_tokens({"additional_special_tokens": special[1:]})
-    made.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    return made
+    return train_tokenizer(MESSAGES, vocabulary=300)
 
 
 @pytest.fixture(scope="module")
-def model(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-    """Random weights; the end token is about as likely as any other 40, so that some responses end early."""
+def model(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedModel":
+    """Random weights, large enough for responses that depend on the prompt."""
     torch.manual_seed(1)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        tie_word_embeddings=False,
-        initializer_range=0.3,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return Qwen3ForCausalLM(config).eval()
+    made = create_model(ModelSettings(layers=2, width=32), tokenizer)
+    with torch.no_grad():
+        for weights in made.parameters():
+            if weights.ndim == 2:
+                weights.normal_(std=0.3)
+    return made.eval()
 
 
 def one_by_one(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", message: str) -> Response:

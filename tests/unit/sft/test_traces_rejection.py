@@ -1,6 +1,5 @@
 import json
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rlgen_k8s.stages.contract import ResumePoint
+from rlgen_k8s.stages.contract import Resume, ResumePoint
+from rlgen_k8s.stages.frame.context import local_context
 from rlgen_k8s.stages.traces.rejection import Problem, Sampled, sample_until_right
 from rlgen_k8s.stages.traces.run import read_problems, write
+from rlgen_k8s.stages.traces.settings import TracesSettings
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i}+0?", str(i)) for i in range(50)]
 
@@ -20,16 +21,17 @@ class KilledError(Exception):
 
 
 @dataclass(frozen=True)
-class FolderResume:
-    root: Path
-    killed_after: int = 10**9
+class KillingResume:
+    """Real resume points; the stage dies right after one of them is saved."""
+
+    points: Resume
+    killed_after: int
 
     def newest(self) -> ResumePoint | None:
-        steps = sorted(int(folder.name) for folder in self.root.glob("*"))
-        return ResumePoint(steps[-1], self.root / str(steps[-1])) if steps else None
+        return self.points.newest()
 
     def save(self, step: int, folder: Path) -> None:
-        shutil.copytree(folder, self.root / str(step))
+        self.points.save(step, folder)
         if step >= self.killed_after:
             raise KilledError
 
@@ -51,10 +53,15 @@ def is_right(response: str, answer: str) -> bool:
 
 
 def sample_all(folder: Path, asked: list[str], *, killed_after: int = 10**9, max_tries: int = 3) -> Sampled:
-    folder.mkdir(exist_ok=True)
-    resume = FolderResume(folder / "store", killed_after)
+    context = local_context(TracesSettings(), {}, folder)
     return sample_until_right(
-        PROBLEMS, teacher(asked), is_right, max_tries=max_tries, chunk=8, resume=resume, scratch=folder
+        PROBLEMS,
+        teacher(asked),
+        is_right,
+        max_tries=max_tries,
+        chunk=8,
+        resume=KillingResume(context.resume, killed_after),
+        scratch=context.scratch,
     )
 
 

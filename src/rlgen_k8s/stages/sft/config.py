@@ -45,6 +45,7 @@ def training_config(
         "warmup_steps": settings.warmup_ratio,  # below 1 it is read as a part of all steps
         "seed": settings.seed,
         "bf16": settings.precision == "bfloat16",
+        "disable_gradient_checkpointing": not settings.gradient_checkpointing,
         # Without it LLaMA-Factory guesses, and on a GPU reads float32 weights as float16.
         "infer_dtype": settings.precision,
     }

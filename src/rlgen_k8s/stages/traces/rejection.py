@@ -84,7 +84,7 @@ def restore(resume: Resume) -> Sampled:
 
 def save(resume: Resume, done: Sampled, scratch: Path) -> None:
     """Save `done` as the resume point of its number of chunks."""
-    folder = scratch / "resume"
+    folder = scratch / "state"
     folder.mkdir(exist_ok=True)
     (folder / STATE).write_text(json.dumps(vars(done)))
     resume.save(done.chunks, folder)
