@@ -76,31 +76,30 @@ def test_a_missing_result_or_folder_is_named(place: Any, tmp_path: Path) -> None
         store.fetch(f"{identity().address}/checkpoints/9", tmp_path / "to")
 
 
-def race(place: Any, racer: int, scratch: Path, start: Any, winners: Any) -> None:
+def race(place: Any, racer: int, folder: Path, start: Any) -> None:
     for number in range(ROUNDS):
         store = place.open()
-        attempt = store.open_attempt(identity(number).address, scratch / f"{racer}-{number}")
+        attempt = store.open_attempt(identity(number).address, folder / f"{racer}-{number}")
         write(attempt.out, {f"{i}.txt": f"{attempt.id} {i}".encode() for i in range(3)})
-        start.wait()
+        start.wait(timeout=20)
         manifest = store.publish(attempt, identity(number))
         store.close(attempt)
-        winners.put((number, manifest.attempt))
+        (folder / f"seen-{number}-{racer}").write_text(manifest.attempt)
 
 
 def test_of_racing_processes_one_wins_and_all_succeed(place: Any, tmp_path: Path) -> None:
-    start, winners = FORK.Barrier(RACERS), FORK.Queue()
-    racers = [FORK.Process(target=race, args=(place, i, tmp_path, start, winners)) for i in range(RACERS)]
+    start = FORK.Barrier(RACERS)
+    racers = [FORK.Process(target=race, args=(place, i, tmp_path, start), daemon=True) for i in range(RACERS)]
     for racer in racers:
         racer.start()
-    seen = [winners.get(timeout=120) for _ in range(RACERS * ROUNDS)]
     for racer in racers:
         racer.join()
-        assert racer.exitcode == 0
+    assert [racer.exitcode for racer in racers] == [0] * RACERS
     store = place.open()
     for number in range(ROUNDS):
-        named = {attempt for round_, attempt in seen if round_ == number}
-        assert len(named) == 1
-        winner = named.pop()
+        seen = {path.read_text() for path in tmp_path.glob(f"seen-{number}-*")}
+        assert len(seen) == 1, "all racers see the same winner"
+        winner = seen.pop()
         got = contents(store.fetch(identity(number).address, tmp_path / f"read-{number}"))
         assert got == {f"{i}.txt": f"{winner} {i}".encode() for i in range(3)}
         assert attempts(store, number) == [winner], "the files of the others are gone"
@@ -117,7 +116,7 @@ def test_killed_at_any_moment_nothing_half_written_is_ever_visible(place: Any, t
     for number in range(25):
         store.delete(identity().address)
         ready = FORK.Event()
-        victim = FORK.Process(target=publish_for_ever, args=(place, tmp_path / f"k{number}", ready))
+        victim = FORK.Process(target=publish_for_ever, args=(place, tmp_path / f"k{number}", ready), daemon=True)
         victim.start()
         ready.wait()
         time.sleep(0.003 * number)
@@ -219,7 +218,7 @@ def test_killed_while_saving_there_is_always_a_whole_point(place: Any, tmp_path:
     for number in range(6):
         place.open().delete(identity().address)
         saved = FORK.Value("i", 0)
-        victim = FORK.Process(target=save_for_ever, args=(place, tmp_path / f"k{number}", saved))
+        victim = FORK.Process(target=save_for_ever, args=(place, tmp_path / f"k{number}", saved), daemon=True)
         victim.start()
         while saved.value < 2:
             time.sleep(0.001)
