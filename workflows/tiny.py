@@ -1,6 +1,71 @@
-"""The study at tiny scale: the same DAG as the full studies, on a machine without GPU."""
+"""The study at tiny scale: the same DAG as the full studies, on two cores without a GPU.
 
+Data, base model and teacher are made here; everything after them is what the full studies run. What is not named has
+the full studies' value; `rlgen settings tiny` lists all.
+"""
+
+from rlgen_k8s.stages.analyse.settings import AnalyseSettings
+from rlgen_k8s.stages.corpus.settings import CorpusSettings
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
+from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+from rlgen_k8s.stages.harvest.settings import HarvestSettings
+from rlgen_k8s.stages.intervene.settings import InterveneSettings
+from rlgen_k8s.stages.mirror.settings import MirrorSettings
 from rlgen_k8s.stages.model.settings import ModelSettings
-from rlgen_k8s.study.settings import Study
+from rlgen_k8s.stages.problems.settings import ProblemsSettings
+from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.stages.traces.settings import TracesSettings
+from rlgen_k8s.study.settings import PodShape, Study
 
-STUDY = Study(name="tiny", base=ModelSettings(), teacher=ModelSettings(), instruction="")
+PROMPT_TOKENS, RESPONSE_TOKENS = 96, 80
+
+STUDY = Study(
+    name="tiny",
+    instruction="",
+    mirror=MirrorSettings(problems=1500, questions=1000, pretraining=60000, teaching=60000),
+    base=ModelSettings(steps=1300),
+    teacher=ModelSettings(steps=1600, text=("rlgen/tiny-pretraining", "rlgen/tiny-teaching")),
+    problems=ProblemsSettings(size=2560),
+    traces=TracesSettings(temperature=0.7, top_p=1.0, top_k=0, max_new_tokens=RESPONSE_TOKENS, batch_size=256),
+    sft=SftSettings(
+        per_device_batch=64,
+        processes=1,
+        deepspeed_stage=None,
+        learning_rate=3e-4,
+        cutoff_len=PROMPT_TOKENS + RESPONSE_TOKENS,
+        template="qwen3_nothink",
+        precision="float32",
+    ),
+    grpo=GrpoSettings(
+        engine="hf",
+        precision="fp32",
+        max_problems=320,
+        prompts_per_step=16,
+        mini_batch_prompts=16,
+        prompt_tokens=PROMPT_TOKENS,
+        response_tokens=RESPONSE_TOKENS,
+        tokens_per_pass=128 * (PROMPT_TOKENS + RESPONSE_TOKENS),
+        learning_rate=5e-4,
+        weight_decay=0.0,
+        n_gpus=1,
+    ),
+    evaluate=EvaluateSettings(
+        max_new_tokens=RESPONSE_TOKENS, temperature=0.6, top_p=1.0, top_k=0, sequences_per_generation=300
+    ),
+    corpus=CorpusSettings(conversation_tokens=130_000, text_tokens=130_000, evaluation_tokens=20_000, length=128),
+    harvest=HarvestSettings(),
+    crosscoder=CrosscoderSettings(
+        n_features=512, sparsity_weight=2.0, batch=256, learning_rate=2e-3, epochs=2, resume_interval=400
+    ),
+    analyse=AnalyseSettings(random_sets=3),
+    intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3),
+    pods={
+        "mirror": PodShape(minutes=0.4, memory=1),
+        "model": PodShape(minutes=2.2),
+        "grpo": PodShape(minutes=3, memory=8),
+        "evaluate": PodShape(minutes=0.7),
+        "intervene": PodShape(minutes=1),
+        "crosscoder": PodShape(minutes=0.4),
+    },
+)
