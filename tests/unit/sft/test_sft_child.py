@@ -122,7 +122,7 @@ def test_ticks_come_while_the_child_is_silent_and_once_at_the_end(tmp_path: Path
         on_tick=lambda: ticks.append(ended.exists()),
         tick=0.1,
     )
-    assert 3 <= ticks.count(False) <= 6
+    assert ticks.count(False) >= 3
     assert ticks[-1] is True
 
 

@@ -4,33 +4,13 @@ import pytest
 import torch
 
 from rlgen_k8s.lm.generate import Response, Sampling, chat_prompt, generate
-from rlgen_k8s.stages.model.pretrain import create_model
-from rlgen_k8s.stages.model.settings import ModelSettings
-from rlgen_k8s.stages.model.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_new_tokens=12)
 HOT = Sampling(temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=12)
 MESSAGES = ["one two three", "four", "five six seven eight nine ten", "eleven twelve", "x", "a b c d"]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> "PreTrainedTokenizerBase":
-    return train_tokenizer(MESSAGES, vocabulary=300)
-
-
-@pytest.fixture(scope="module")
-def model(tokenizer: "PreTrainedTokenizerFast") -> "PreTrainedModel":
-    """Random weights, large enough for responses that depend on the prompt."""
-    torch.manual_seed(1)
-    made = create_model(ModelSettings(layers=2, width=32), tokenizer)
-    with torch.no_grad():
-        for weights in made.parameters():
-            if weights.ndim == 2:
-                weights.normal_(std=0.3)
-    return made.eval()
 
 
 def one_by_one(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", message: str) -> Response:
