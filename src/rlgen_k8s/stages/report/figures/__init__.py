@@ -1,0 +1,1 @@
+"""The figures of the page, each a function from results to an SVG text."""

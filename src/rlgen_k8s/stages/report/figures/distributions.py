@@ -1,0 +1,82 @@
+"""Figures 1, 3, 5, 6: how NRN and MAS spread over features."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from rlgen_k8s.stages.analyse.results import Distribution, Family
+from rlgen_k8s.stages.report.figures.style import COLOURS, INK, SOFT, TITLES, blend, panels, shades, to_svg
+
+
+def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
+    """NRN of SFT and RL side by side, last checkpoint filled, earlier ones as outlines behind."""
+    figure, axes = panels(1, len(families), 3.1, sharex=True, sharey=True)
+    for axis, (name, family) in zip(axes, families.items(), strict=True):
+        colour, last = COLOURS[name], family.nrn[-1]
+        _bars(axis, last, edges, colour)
+        for shade, distribution in zip(shades(colour, len(family.nrn)), family.nrn[:-1], strict=False):
+            axis.stairs([max(c, 0.5) for c in distribution.counts], edges, color=shade, linewidth=0.8)
+        axis.set_title(TITLES[name], color=colour)
+        axis.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
+        for x, words, align in (
+            (0.0, "base only", "left"),
+            (0.5, "shared", "center"),
+            (1.0, f"{TITLES[name]} only", "right"),
+        ):
+            axis.text(x, 1.015, words, transform=axis.get_xaxis_transform(), ha=align, color=SOFT, fontsize=7.5)
+        _tail(axis, last, "<0.3", 0.15)
+        _tail(axis, last, ">0.7", 0.85)
+        axis.set_xlabel("NRN")
+        axis.title.set_position((0, 1))
+        axis.set_title(axis.get_title(loc="left"), color=colour, pad=20)
+    axes[0].set_ylabel("features (log scale)")
+    return to_svg(figure, "nrn", "Histograms of NRN for SFT and RL")
+
+
+def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float]) -> str:
+    """MAS of each model in the joint crosscoder, side by side."""
+    figure, axes = panels(1, len(mas), 2.8, sharex=True, sharey=True)
+    for axis, (name, distribution) in zip(axes, mas.items(), strict=True):
+        _bars(axis, distribution, edges, COLOURS[name])
+        axis.axvline(1 / len(mas), color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
+        axis.text(
+            1 / len(mas),
+            1.0,
+            " shared equally",
+            transform=axis.get_xaxis_transform(),
+            color=SOFT,
+            fontsize=7.5,
+            va="top",
+        )
+        _tail(axis, distribution, ">0.5", 0.78)
+        axis.set_title(TITLES[name], color=COLOURS[name])
+        axis.set_xlabel("MAS")
+    axes[0].set_ylabel("features (log scale)")
+    return to_svg(figure, "mas", "Distributions of MAS for base, SFT and RL")
+
+
+def _bars(axis: Axes, distribution: Distribution, edges: Sequence[float], colour: str) -> None:
+    """Counts on a log axis; an empty bin shows nothing."""
+    axis.stairs([max(c, 0.5) for c in distribution.counts], edges, fill=True, color=blend(colour, 0.75), baseline=0.5)
+    axis.set_yscale("log")
+    axis.set(ylim=(0.5, None), xlim=(0, 1))
+    axis.yaxis.set_major_formatter(lambda value, _position: f"{value:,.0f}")
+    axis.grid(axis="x", visible=False)
+
+
+def _tail(axis: Axes, distribution: Distribution, limit: str, x: float) -> None:
+    """Say what share of features lies beyond a limit."""
+    share = distribution.beyond[limit]
+    if share.mean is None or share.low is None or share.high is None:
+        return
+    axis.text(
+        x,
+        0.80,
+        f"{limit[0]} {limit[1:]}\n{100 * share.mean:.1f} %\n[{100 * share.low:.1f}, {100 * share.high:.1f}]",
+        transform=axis.get_xaxis_transform(),
+        ha="center",
+        va="center",
+        fontsize=7.5,
+        color=INK,
+        linespacing=1.4,
+    )

@@ -1,0 +1,194 @@
+"""What this run found, in sentences computed from its numbers, also where that is nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rlgen_k8s.stages.intervene.results import POOLED
+from rlgen_k8s.stages.report.cells import number, p_value, words
+from rlgen_k8s.stages.report.effects import control, docs_of, main_row
+from rlgen_k8s.stages.report.figures.style import TITLES
+from rlgen_k8s.stages.report.inputs import Run
+from rlgen_k8s.stages.report.learning import Comparison, of, transfer
+from rlgen_k8s.stats import Interval
+
+LIKE, UNLIKE, UNCLEAR, NOTHING = "as in the paper", "unlike the paper", "not clear", "nothing found"
+TURNOVER = 0.2
+"""How far apart the mean overlaps of SFT and RL must be, as a share of the top, to be called different."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the summary."""
+
+    question: str
+    verdict: str
+    text: str
+
+
+def all_findings(run: Run, comparisons: Sequence[Comparison], learning_p: float) -> list[Finding]:
+    """The summary, in the order of the study's questions."""
+    return [
+        _learning(run, comparisons, learning_p),
+        _transfer(run, comparisons),
+        _specificity(run),
+        _turnover(run),
+        _features(run),
+        _intervention(run, "zero"),
+        _intervention(run, "raise"),
+    ]
+
+
+def _learning(run: Run, comparisons: Sequence[Comparison], limit: float) -> Finding:
+    parts, learnt = [], []
+    for model in ("sft", "rl"):
+        found = of(comparisons, model, "math500")
+        if found is None:
+            return Finding("Did both methods learn?", NOTHING, "MATH500 was not evaluated.")
+        better = found.test.p < limit and (found.test.difference.mean or 0) > 0
+        learnt.append(better)
+        after = 100 * float(run.outcomes(model, "math500").mean())
+        parts.append(
+            f"{TITLES[model]} reaches {after:.1f} %, {words(found.test.difference, True)} points "
+            f"({found.test.test}, p {_relation(found.test.p)})"
+        )
+    base = 100 * float(run.outcomes("base", "math500").mean())
+    n = len(run.outcomes("base", "math500"))
+    verdict = LIKE if all(learnt) else (UNCLEAR if any(learnt) else NOTHING)
+    outcome = {LIKE: "Both learnt.", UNCLEAR: "Only one of them learnt.", NOTHING: "Neither is shown to have learnt."}
+    text = f"On {n} held-out problems base gets {base:.1f} %; {'; '.join(parts)}. {outcome[verdict]}"
+    return Finding("Did both methods learn?", verdict, text)
+
+
+def _transfer(run: Run, comparisons: Sequence[Comparison]) -> Finding:
+    rate = run.analysis.false_discovery_rate
+    parts, counts = [], {}
+    for model in ("rl", "sft"):
+        better, worse, n = transfer(comparisons, model, rate)
+        counts[model] = (len(better), len(worse))
+        parts.append(
+            f"{TITLES[model]} is better on {_list(better)} and worse on {_list(worse)} of {n} tasks outside maths"
+        )
+    (rl_up, rl_down), (sft_up, sft_down) = counts["rl"], counts["sft"]
+    if not any((rl_up, rl_down, sft_up, sft_down)):
+        verdict = NOTHING
+    elif rl_up > rl_down and (sft_down > sft_up or rl_up - rl_down > sft_up - sft_down):
+        verdict = LIKE
+    elif rl_up - rl_down < sft_up - sft_down:
+        verdict = UNLIKE
+    else:
+        verdict = UNCLEAR
+    text = f"{'; '.join(parts)} (false discovery rate {100 * rate:.0f} %)."
+    return Finding("Does RL generalize where SFT forgets?", verdict, text)
+
+
+def _specificity(run: Run) -> Finding:
+    tails = {name: family.nrn[-1].beyond[">0.7"] for name, family in run.analysis.families.items()}
+    text = (
+        f"After training, {words(tails['sft'])} % of the features of the SFT crosscoder have NRN above 0.7, "
+        f"and {words(tails['rl'])} % of RL's."
+    )
+    if not any(tail.mean for tail in tails.values()):
+        return Finding("Does SFT make more features of its own?", NOTHING, f"{text} Neither made features of its own.")
+    verdict = UNCLEAR
+    if _above(tails["sft"], tails["rl"]):
+        verdict = LIKE
+    elif _above(tails["rl"], tails["sft"]):
+        verdict = UNLIKE
+    return Finding("Does SFT make more features of its own?", verdict, text)
+
+
+def _turnover(run: Run) -> Finding:
+    top = run.analysis.top
+    kept = {}
+    for name, family in run.analysis.families.items():
+        shared = [family.overlap[i][j] for i, j in pairwise(range(len(family.overlap)))]
+        kept[name] = sum(shared) / len(shared)
+    chance = run.analysis.families["sft"].chance.by_chance
+    difference = (kept["sft"] - kept["rl"]) / top
+    verdict = LIKE if difference > TURNOVER else (UNLIKE if difference < -TURNOVER else UNCLEAR)
+    text = (
+        f"Neighbouring checkpoints share on average {kept['sft']:.1f} of the top {top} features in SFT and "
+        f"{kept['rl']:.1f} in RL (by chance {chance:.1f}). "
+        "One training each: how much two seeds would differ is not known."
+    )
+    return Finding("Do SFT's features settle early and RL's keep changing?", verdict, text)
+
+
+def _features(run: Run) -> Finding:
+    found = run.analysis.generalization
+    question = "Is there a compact set of features behind generalization?"
+    critical = sum(item.selection["critical"].n for item in found.tasks.values())
+    sizes = [len(item.selection["critical"].features) for item in found.tasks.values()]
+    significant = sum(item.selection["critical"].significant for item in found.tasks.values())
+    reverse = len(set(found.intersection) & set(found.intersection_by_kind["reverse"]))
+    text = (
+        f"{critical} critical samples on the selection halves; the {len(sizes)} tasks select {min(sizes)} to "
+        f"{max(sizes)} features each, {significant} of the {sum(sizes)} significantly; "
+        f"{len(found.intersection)} are in all of them."
+    )
+    if found.tasks_without_samples:
+        text += f" Without critical samples: {_list(found.tasks_without_samples)}."
+    if not found.intersection:
+        stand_in = (
+            f" {len(found.fallback)} features stand in for the interventions: {found.fallback_rule}."
+            if found.fallback
+            else " No feature was selected in two tasks, so there is nothing to intervene on."
+        )
+        return Finding(question, NOTHING, text + stand_in)
+    text += (
+        " The same procedure on samples that only base gets right selects "
+        f"{len(found.intersection_by_kind['reverse'])} in all tasks, {reverse} of them the same."
+    )
+    verdict = LIKE if not reverse and significant else UNCLEAR
+    if reverse:
+        text += " Features that both sorts of samples select tell RL from base, not success from failure."
+    return Finding(question, verdict, text)
+
+
+def _intervention(run: Run, direction: str) -> Finding:
+    result = run.interventions[direction]
+    zero = direction == "zero"
+    question = "Does switching them off undo RL's gains?" if zero else "Does switching them on help the base model?"
+    if not result.rows:
+        return Finding(question, NOTHING, f"{(result.finding or 'Nothing was measured').capitalize()}.")
+    main = main_row(run, direction, POOLED, "held_out")
+    docs = docs_of(run, "held_out")
+    random = control(run, direction, "random_features", None, docs).change
+    elsewhere = main_row(run, direction, POOLED, "whole")
+    if not main.n:
+        return Finding(question, NOTHING, "There are no held-out critical samples to measure on.")
+    text = (
+        f"On {main.n} held-out critical samples {words(main, True)} points; matched random features "
+        f"{words(random, True)}; on all samples of the tasks {words(elsewhere, True)}."
+    )
+    if result.feature_set == "fallback":
+        text = f"With the features that stand in for an empty intersection. {text}"
+    verdict = UNCLEAR
+    if _above(random, main) if zero else _above(main, random):
+        verdict = LIKE
+    elif main.low is not None and main.high is not None and main.low <= 0 <= main.high:
+        verdict = NOTHING
+    return Finding(question, verdict, text)
+
+
+def _above(first: Interval, second: Interval) -> bool:
+    """Intervals apart, the first higher: stricter than a test at 5 %."""
+    return first.low is not None and second.high is not None and first.low > second.high
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names)})" if names else "none"
+
+
+def _relation(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def one_line(findings: Sequence[Finding]) -> str:
+    """How many of the questions came out which way."""
+    order = (LIKE, UNLIKE, UNCLEAR, NOTHING)
+    counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in order}
+    said = [f"{number(count, 0)} {verdict}" for verdict, count in counts.items() if count]
+    return f"Of {len(findings)} questions: {', '.join(said)}."

@@ -1,0 +1,80 @@
+"""Everything the page is made of, read from the stage's inputs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rlgen_k8s.stages.analyse.results import Analysis, Features
+from rlgen_k8s.stages.intervene.results import Results
+
+MODELS = ("base", "sft", "rl")
+DIRECTIONS = {"zero": "intervene-rl", "raise": "intervene-base"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the study."""
+
+    analysis: Analysis
+    features: Features
+    samples: Mapping[str, pd.DataFrame]
+    """By model: task, doc_id, outcome, outcome_normalized."""
+    chance: Mapping[str, float]
+    """By task: expected accuracy of an answer at random."""
+    crosscoders: Mapping[str, Mapping[str, Any]]
+    """`metrics.json` by crosscoder: sft-1 … rl-5, joint."""
+    interventions: Mapping[str, Results]
+    """By direction: zero (RL model), raise (base model)."""
+    changes: Mapping[str, pd.DataFrame]
+    """By direction: condition, kind, task, doc_id, before, after."""
+    training: Mapping[str, pd.DataFrame]
+    """`training.jsonl` of sft and rl."""
+    problems: Mapping[str, Any]
+    traces: Mapping[str, Any]
+    corpus: Mapping[str, Any]
+    harvest: Mapping[str, Mapping[str, Any]]
+    """By model: base, sft-1 … rl-5."""
+
+    def outcomes(self, model: str, task: str) -> pd.Series:
+        """Outcomes of `task`'s samples in order of `doc_id`; empty for a task that was not run."""
+        frame = self.samples[model]
+        return frame[frame["task"] == task].set_index("doc_id")["outcome"].sort_index()
+
+
+def read(inputs: Mapping[str, Path]) -> Run:
+    """Read all of it."""
+    columns = ["task", "doc_id", "outcome", "outcome_normalized"]
+    results = {m: _json(inputs[f"evaluation-{m}"] / "results.json") for m in MODELS}
+    crosscoders = [name.removeprefix("crosscoder-") for name in inputs if name.startswith("crosscoder-")]
+    harvest = dict(_json(inputs["harvest-base"] / "harvest.json"))
+    for name in ("sft", "rl"):
+        found = _json(inputs[f"harvest-{name}"] / "harvest.json")
+        harvest |= {f"{name}-{k}": info for k, info in found.items()}
+    return Run(
+        analysis=Analysis.model_validate_json((inputs["analyse"] / "analysis.json").read_text()),
+        features=Features.model_validate_json((inputs["analyse"] / "features.json").read_text()),
+        samples={m: pd.read_parquet(inputs[f"evaluation-{m}"] / "samples.parquet", columns=columns) for m in MODELS},
+        chance={task: float(figures["chance"]) for task, figures in results["base"].items()},
+        crosscoders={name: _json(inputs[f"crosscoder-{name}"] / "metrics.json") for name in sorted(crosscoders)},
+        interventions={
+            d: Results.model_validate_json((inputs[name] / "results.json").read_text())
+            for d, name in DIRECTIONS.items()
+        },
+        changes={d: pd.read_parquet(inputs[name] / "samples.parquet") for d, name in DIRECTIONS.items()},
+        training={
+            name: pd.read_json(inputs[stage] / "training.jsonl", lines=True)
+            for name, stage in {"sft": "sft", "rl": "grpo"}.items()
+        },
+        problems=_json(inputs["problems"] / "problems.json"),
+        traces=_json(inputs["traces"] / "traces.json"),
+        corpus=_json(inputs["corpus"] / "corpus.json"),
+        harvest=harvest,
+    )
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text())

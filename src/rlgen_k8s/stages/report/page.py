@@ -1,0 +1,57 @@
+"""From the run to the page."""
+
+import json
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rlgen_k8s.stages.report.facts import data_facts, settings_by_stage
+from rlgen_k8s.stages.report.findings import all_findings, one_line
+from rlgen_k8s.stages.report.inputs import Run
+from rlgen_k8s.stages.report.learning import compare_all
+from rlgen_k8s.stages.report.paper import PAPER
+from rlgen_k8s.stages.report.plots import all_figures
+from rlgen_k8s.stages.report.settings import ReportSettings
+from rlgen_k8s.stages.report.tables import accuracy, features, interventions
+
+
+def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str], str]:
+    """SVG by name, and the HTML text that holds them all."""
+    seed, reference = settings.seed, PAPER[settings.paper_model]
+    comparisons = compare_all(run, seed)
+    found = all_findings(run, comparisons, settings.learning_p)
+    figures = all_figures(run, seed)
+    made = [
+        accuracy.accuracy_table(run, reference, seed),
+        accuracy.normalized_table(run, seed),
+        accuracy.learning_table(comparisons, settings.learning_p),
+        accuracy.cells_table(run, seed),
+        features.crosscoder_table(run),
+        features.specificity_table(run),
+        features.matching_table(run),
+        features.mas_table(run),
+        features.selection_table(run),
+        *(interventions.intervention_table(run, d, seen) for seen in (True, False) for d in ("zero", "raise")),
+        interventions.four_cells_table(run),
+        interventions.dose_table(run),
+        interventions.loss_table(run),
+    ]
+    environment = Environment(
+        loader=PackageLoader("rlgen_k8s.stages.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(
+        study=json.loads(settings.study_settings).get("name", "study"),
+        run=run,
+        findings=found,
+        summary=one_line(found),
+        figures=figures,
+        tables={table.id: table for table in made},
+        units=interventions.units(run),
+        reference=reference,
+        facts=data_facts(run),
+        settings=settings_by_stage(settings.study_settings),
+    )
+    return figures, page

@@ -1,0 +1,148 @@
+"""Crosscoder quality, matching, and the selection of features."""
+
+from rlgen_k8s.stages.analyse.results import Selection
+from rlgen_k8s.stages.report.cells import NONE, Cell, Plain, Table, estimate, name, number, percent
+from rlgen_k8s.stages.report.figures.style import TITLES
+from rlgen_k8s.stages.report.inputs import Run
+from rlgen_k8s.stages.report.paper import TASK_TITLES
+from rlgen_k8s.stats import Overlap
+
+
+def crosscoder_table(run: Run) -> Table:
+    """One row a crosscoder and model."""
+    rows: list[list[Cell]] = []
+    for title, metrics in run.crosscoders.items():
+        for i, (model, figures) in enumerate(metrics["models"].items()):
+            shared = [f"{metrics['l0']:.1f}", f"{metrics['dead']} / {metrics['n_features']}", str(metrics["dense"])]
+            rows.append(
+                [
+                    name(title if i == 0 else ""),
+                    Plain(TITLES.get(model, model)),
+                    Plain(number(100 * figures["variance_explained"], 1)),
+                    Plain(_percent(figures["loss_recovered"])),
+                    *(Plain(number(figures[key], 3)) for key in ("loss", "loss_spliced", "loss_ablated")),
+                    *(Plain(text if i == 0 else "") for text in shared),
+                ]
+            )
+    tokens = sorted({m["evaluation_tokens"] for m in run.crosscoders.values()})
+    return Table(
+        "table-crosscoders",
+        "How good the crosscoders are",
+        f"On held-out text, n = {' or '.join(f'{n:,}' for n in tokens)} tokens. Variance explained and loss recovered "
+        "in %; loss in nats a token: of the model itself, with the reconstruction put back into it, and with the layer "
+        "ablated. L0: features above 0 a token. Dead: never above 0 there. Where loss recovered is low, what the "
+        "features say is not what the model does.",
+        ["Crosscoder", "Model", "Var. expl.", "Loss rec.", "Loss", "Spliced", "Ablated", "L0", "Dead", "Dense"],
+        rows,
+    )
+
+
+def matching_table(run: Run) -> Table:
+    """How well features of neighbouring checkpoints are matched."""
+    rows: list[list[Cell]] = []
+    for family, result in run.analysis.families.items():
+        for match, shift in zip(result.matching, result.transitions, strict=True):
+            a, b = match.checkpoints
+            rows.append(
+                [
+                    name(f"{TITLES[family]} {a}/5 → {b}/5"),
+                    Plain(number(match.median, 3)),
+                    Plain(number(match.tenth_percentile, 3)),
+                    Plain(number(match.top_median, 3)),
+                    percent(match.same),
+                    Plain(str(shift.blanks)),
+                ]
+            )
+    limit = run.analysis.same_feature_cosine
+    return Table(
+        "table-matching",
+        "Are they the same features?",
+        "Features of neighbouring checkpoints are paired by decoder direction (assignment on cosine), not by index. "
+        f"Same: share of features with a cosine of at least {limit:g}; below that, a feature counts as new. "
+        f"Median of the top: of the {run.analysis.top} features with the highest NRN at the earlier checkpoint.",
+        ["Checkpoints", "Median cosine", "10th percentile", "Median of the top", "Same, %", "Blank"],
+        rows,
+    )
+
+
+def specificity_table(run: Run) -> Table:
+    """Shares of features beyond limits of NRN, and of MAS, with intervals over features."""
+    rows: list[list[Cell]] = []
+    limits = ("<0.1", "<0.3", ">0.7", ">0.9")
+    for family, result in run.analysis.families.items():
+        for k, distribution in enumerate(result.nrn, 1):
+            cells = [percent(distribution.beyond[limit]) for limit in limits]
+            rows.append([name(f"{TITLES[family]} {k}/5"), *cells])
+    return Table(
+        "table-nrn",
+        "Shares of features by NRN",
+        "Per cent of all features; the interval is over features, not over trainings. Below 0.3 mostly the base "
+        "model's own, above 0.7 mostly the tuned model's.",
+        ["Checkpoint", *(f"NRN {limit[0]} {limit[1:]}" for limit in limits)],
+        rows,
+    )
+
+
+def mas_table(run: Run) -> Table:
+    """Shares of features beyond limits of MAS."""
+    limits = (">0.5", ">0.7", ">0.9")
+    rows: list[list[Cell]] = [
+        [name(TITLES[model]), *(percent(distribution.beyond[limit]) for limit in limits)]
+        for model, distribution in run.analysis.mas.items()
+    ]
+    columns = ["Model", *(f"MAS {limit[0]} {limit[1:]}" for limit in limits)]
+    return Table(
+        "table-mas", "Shares of features by MAS", "Per cent of the joint crosscoder's features.", columns, rows
+    )
+
+
+def selection_table(run: Run) -> Table:
+    """Per task: what was selected on the critical samples, and whether it means anything."""
+    rows: list[list[Cell]] = []
+    for task, result in run.analysis.generalization.tasks.items():
+        chosen = result.selection["critical"]
+        rows.append(
+            [
+                name(TASK_TITLES.get(task, task)),
+                estimate(chosen.features[0].score, digits=3) if chosen.features else Plain(f"{NONE} (n = {chosen.n})"),
+                Plain(f"{len(chosen.features)} of {chosen.firing}"),
+                Plain(str(chosen.significant)),
+                Plain(_overlap(result.split_half)),
+                Plain(_overlap(result.reverse_overlap)),
+                Plain(_selected(result.selection["reverse"])),
+                Plain(_selected(result.selection["unchanged"])),
+            ]
+        )
+    found = run.analysis
+    return Table(
+        "table-selection",
+        "Features selected on each task, and the same procedure where it should find nothing",
+        f"On the selection half. A feature is selected above {100 * found.threshold:.0f} % of the largest score, "
+        "so some always are. Significant: by sign flips of the samples' differences, false discovery rate "
+        f"{100 * found.false_discovery_rate:.0f} %. Other half: shared with what the held-out half selects (in "
+        "brackets by chance). Reverse: the procedure on samples that only base gets right; unchanged: "
+        "on as many with the same outcome in both.",
+        [
+            "Task",
+            "Largest score",
+            "Selected of firing",
+            "Significant",
+            "Shared with other half",
+            "Shared with reverse",
+            "Reverse selects",
+            "Unchanged selects",
+        ],
+        rows,
+    )
+
+
+def _overlap(found: Overlap | None) -> str:
+    return NONE if found is None else f"{found.shared} of {found.sizes[0]} ({found.by_chance:.1f})"
+
+
+def _selected(selection: Selection) -> str:
+    return f"{len(selection.features)} (n = {selection.n})"
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else number(100 * value, 1)
