@@ -33,7 +33,7 @@ MICRO = SftSettings(
     processes=1,
     deepspeed_stage=None,
     epochs=2,
-    learning_rate=3e-3,
+    learning_rate=1e-2,
     cutoff_len=96,
     template="qwen3_nothink",
     precision="float32",
@@ -196,9 +196,13 @@ def test_deepspeed_zero_3_with_two_processes_trains_as_the_plain_trainer_does(
     settings = MICRO.model_copy(update={"deepspeed_stage": 3, "processes": 2, "per_device_batch": 8})
     shared = train(settings, inputs, tmp_path / "out")
     check_five_checkpoints(shared, inputs["base"])
-    assert [p["loss"] for p in shared.curve] == pytest.approx([p["loss"] for p in plain.curve], rel=1e-3)
-    for name, weights in shared.weights(5).items():
-        assert torch.allclose(weights, plain.weights(5)[name], atol=1e-3)
+    assert len(shared.curve) == STEPS
+    whole_batches = N_TRACES // MICRO.batch  # several processes fill up an epoch's last batch with traces seen before
+    losses, expected = ([p["loss"] for p in each.curve[:whole_batches]] for each in (shared, plain))
+    assert losses == pytest.approx(expected, rel=1e-4)
+    assert save_points(STEPS)[1] == whole_batches
+    for name, weights in shared.weights(2).items():
+        assert torch.allclose(weights, plain.weights(2)[name], atol=1e-4)
 
 
 def test_a_template_that_builds_another_prompt_than_the_model_expects_is_refused(
