@@ -1,0 +1,53 @@
+"""The conditions a model is scored under: untouched, the intervention, its doses and its controls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.stages.intervene.edits import Edit, Target, direction_edit, feature_edit, unchanged
+from rlgen_k8s.stages.intervene.settings import InterveneSettings
+
+Kind = Literal["before", "main", "dose", "random_features", "random_directions"]
+MODEL = {"zero": "rl", "raise": "base"}
+"""The model that each direction intervenes on, by its name in the joint crosscoder."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to run the model."""
+
+    name: str
+    kind: Kind
+    edit: Edit
+    whole: bool
+    """Scored on all samples of the tasks, and on ordinary text; the others on critical samples only."""
+
+
+def conditions(
+    crosscoder: Crosscoder,
+    features: Sequence[int],
+    random_sets: Sequence[Sequence[int]],
+    settings: InterveneSettings,
+) -> list[Condition]:
+    """First `before`, then the intervention on `features`, then what it is compared with.
+
+    The intervention and the first control of each kind are scored on everything.
+    """
+    model = MODEL[settings.direction]
+    target = Target(goal=0.0 if settings.direction == "zero" else settings.value)
+    main = feature_edit(crosscoder, model, features, target)
+    found = [Condition("before", "before", unchanged, whole=True), Condition("main", "main", main, whole=True)]
+    found += [
+        Condition(f"dose {dose:g}", "dose", feature_edit(crosscoder, model, features, Target(target.goal, dose)), False)
+        for dose in settings.doses
+    ]
+    found += [
+        Condition(f"random features {i}", "random_features", feature_edit(crosscoder, model, chosen, target), i == 1)
+        for i, chosen in enumerate(random_sets[: settings.random_features], start=1)
+    ]
+    found += [
+        Condition(f"random direction {i}", "random_directions", direction_edit(main, settings.seed + i), i == 1)
+        for i in range(1, settings.random_directions + 1)
+    ]
+    return found
