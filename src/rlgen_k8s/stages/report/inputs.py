@@ -49,7 +49,7 @@ def read(inputs: Mapping[str, Path]) -> Run:
     """Read all of it."""
     columns = ["task", "doc_id", "outcome", "outcome_normalized"]
     results = {m: _json(inputs[f"evaluation-{m}"] / "results.json") for m in MODELS}
-    crosscoders = [name.removeprefix("crosscoder-") for name in inputs if name.startswith("crosscoder-")]
+    crosscoders = [f"{name}-{k}" for name in ("sft", "rl") for k in range(1, 6)] + ["joint"]
     harvest = dict(_json(inputs["harvest-base"] / "harvest.json"))
     for name in ("sft", "rl"):
         found = _json(inputs[f"harvest-{name}"] / "harvest.json")
@@ -59,7 +59,7 @@ def read(inputs: Mapping[str, Path]) -> Run:
         features=Features.model_validate_json((inputs["analyse"] / "features.json").read_text()),
         samples={m: pd.read_parquet(inputs[f"evaluation-{m}"] / "samples.parquet", columns=columns) for m in MODELS},
         chance={task: float(figures["chance"]) for task, figures in results["base"].items()},
-        crosscoders={name: _json(inputs[f"crosscoder-{name}"] / "metrics.json") for name in sorted(crosscoders)},
+        crosscoders={name: _json(inputs[f"crosscoder-{name}"] / "metrics.json") for name in crosscoders},
         interventions={
             d: Results.model_validate_json((inputs[name] / "results.json").read_text())
             for d, name in DIRECTIONS.items()

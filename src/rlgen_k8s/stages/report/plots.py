@@ -50,7 +50,7 @@ def _accuracy(run: Run, seed: int) -> str:
         )
         for model in MODELS
     ]
-    panel = Panel("", series, {task: run.chance[task] for task in rows})
+    panel = Panel("", series, {task: run.chance[task] for task in rows if run.chance[task]})
     return dot_figure("accuracy", "Accuracy of base, SFT and RL by task", rows, [panel], "% right", zero=False)
 
 

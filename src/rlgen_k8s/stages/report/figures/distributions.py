@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from rlgen_k8s.stages.analyse.results import Distribution, Family
-from rlgen_k8s.stages.report.figures.style import COLOURS, INK, SOFT, TITLES, blend, panels, shades, to_svg
+from rlgen_k8s.stages.report.figures.style import COLOURS, INK, SOFT, TITLES, blend, panels, shades, styled, to_svg
 
 
+@styled
 def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
     """NRN of SFT and RL side by side, last checkpoint filled, earlier ones as outlines behind."""
     figure, axes = panels(1, len(families), 3.1, sharex=True, sharey=True)
@@ -16,7 +17,7 @@ def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
         _bars(axis, last, edges, colour)
         for shade, distribution in zip(shades(colour, len(family.nrn)), family.nrn[:-1], strict=False):
             axis.stairs([max(c, 0.5) for c in distribution.counts], edges, color=shade, linewidth=0.8)
-        axis.set_title(TITLES[name], color=colour)
+        axis.set_title(TITLES[name], color=colour, pad=20)
         axis.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         for x, words, align in (
             (0.0, "base only", "left"),
@@ -27,12 +28,11 @@ def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
         _tail(axis, last, "<0.3", 0.15)
         _tail(axis, last, ">0.7", 0.85)
         axis.set_xlabel("NRN")
-        axis.title.set_position((0, 1))
-        axis.set_title(axis.get_title(loc="left"), color=colour, pad=20)
     axes[0].set_ylabel("features (log scale)")
     return to_svg(figure, "nrn", "Histograms of NRN for SFT and RL")
 
 
+@styled
 def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float]) -> str:
     """MAS of each model in the joint crosscoder, side by side."""
     figure, axes = panels(1, len(mas), 2.8, sharex=True, sharey=True)

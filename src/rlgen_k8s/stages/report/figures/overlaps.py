@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from rlgen_k8s.stages.analyse.results import Family
-from rlgen_k8s.stages.report.figures.style import COLOURS, TITLES, matrix, no_data, panels, to_svg
+from rlgen_k8s.stages.report.figures.style import COLOURS, TITLES, matrix, no_data, panels, styled, to_svg
 from rlgen_k8s.stats import Overlap
 
 
+@styled
 def checkpoint_figure(families: Mapping[str, Family], top: int) -> str:
     """Shared features among the top by NRN, for each two checkpoints of SFT and of RL."""
     figure, axes = panels(1, len(families), 3.7)
@@ -22,6 +23,7 @@ def checkpoint_figure(families: Mapping[str, Family], top: int) -> str:
     return to_svg(figure, "overlap", f"Overlap of the top {top} features between checkpoints")
 
 
+@styled
 def task_figure(tasks: Sequence[str], shared: Sequence[Sequence[Overlap]]) -> str:
     """Shared generalization features of each two tasks: number, and share of the smaller set."""
     figure, (axis,) = panels(1, 1, 4.2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from rlgen_k8s.stages.report.figures.style import INK, SOFT, no_data, panels, to_svg
+from rlgen_k8s.stages.report.figures.style import INK, SOFT, no_data, panels, styled, to_svg
 from rlgen_k8s.stats import Interval
 
 
@@ -29,6 +29,7 @@ class Panel:
     """A thin mark a row, such as the chance level."""
 
 
+@styled
 def dot_figure(
     name: str, title: str, rows: Mapping[str, str], panels_wanted: Sequence[Panel], unit: str, zero: bool
 ) -> str:

@@ -3,12 +3,13 @@
 from matplotlib.axes import Axes
 
 from rlgen_k8s.stages.analyse.results import Family, Transition
-from rlgen_k8s.stages.report.figures.style import COLOURS, FAINT, SOFT, TITLES, blend, panels, to_svg
+from rlgen_k8s.stages.report.figures.style import COLOURS, FAINT, SOFT, TITLES, blend, panels, styled, to_svg
 
 STAND_OFF = 0.035
 """Gap between a checkpoint's column and the lines that leave it."""
 
 
+@styled
 def rank_figure(name: str, family: Family, top: int) -> str:
     """One column a checkpoint, rank 1 on top. A line is one feature in the top at both ends; the more places it
     moves, the darker. A short stub is a *blank*: a feature whose other end is outside the top.
@@ -18,8 +19,8 @@ def rank_figure(name: str, family: Family, top: int) -> str:
         _draw(axis, transition, COLOURS[name], top)
     columns = len(family.transitions) + 1
     for k in range(1, columns + 1):
-        axis.text(k, -0.3, f"{k}/{columns} epoch", ha="center", va="bottom", color=SOFT)
-    axis.set(xlim=(0.85, columns + 0.15), ylim=(top + 4.6, -1.8), xticks=[])
+        axis.text(k, 0.3, f"{k}/{columns} epoch", ha="center", va="bottom", color=SOFT)
+    axis.set(xlim=(0.85, columns + 0.15), ylim=(1.09 * top + 0.5, -0.03 * top), xticks=[])
     axis.set_yticks([1, *range(10, top + 1, 10)])
     axis.set_ylabel("rank by NRN")
     axis.spines["bottom"].set_visible(False)
@@ -50,7 +51,7 @@ def _draw(axis: Axes, transition: Transition, colour: str, top: int) -> None:
     middle = "" if transition.median_shift is None else f", moving {transition.median_shift:.0f} places"
     axis.text(
         (left + right) / 2,
-        top + 2.2,
+        1.055 * top + 0.5,
         f"{kept} stay{middle}\n{transition.blanks} blank",
         ha="center",
         va="center",

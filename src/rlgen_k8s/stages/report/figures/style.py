@@ -2,12 +2,15 @@
 
 import io
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+P = ParamSpec("P")
 
 INK = "#1f2430"
 SOFT = "#6b7280"
@@ -47,11 +50,21 @@ _SETTINGS = {
 }
 
 
+def styled(draw: Callable[P, str]) -> Callable[P, str]:
+    """Draw in this look, whatever matplotlib is set to elsewhere."""
+
+    @wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> str:
+        with mpl.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return inside
+
+
 def panels(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figure, list[Axes]]:
-    """A full-width figure with `rows × columns` axes, row by row; no global state is touched."""
-    with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(INCHES, height), layout="constrained", facecolor="none")
-        axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
+    """A full-width figure with `rows × columns` axes, row by row."""
+    figure = Figure(figsize=(INCHES, height), layout="constrained", facecolor="none")
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
     for axis in axes.ravel():
         axis.set_facecolor("none")
     return figure, list(axes.ravel())
@@ -60,8 +73,7 @@ def panels(rows: int, columns: int, height: float, **kwargs: Any) -> tuple[Figur
 def to_svg(figure: Figure, name: str, title: str) -> str:
     """The figure as one `<svg>` element: real text, scales with its box, ids unique to `name`, a title for readers."""
     buffer = io.StringIO()
-    with mpl.rc_context(_SETTINGS):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -1,0 +1,133 @@
+"""The page holds everything, on its own, also where nothing was found."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
+TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
+OTHERS = [
+    "table-learning", "table-crosscoders", "table-cells", "table-selection", "table-matching", "table-nrn", "table-mas",
+    "table-four-cells", "table-dose", "table-loss", "figure-training", "settings", "caveats", "found",
+]  # fmt: skip
+
+
+class Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.add(tag)
+        self.ids += [v for k, v in values.items() if k == "id" and v]
+        self.links += [v for k, v in values.items() if k in ("href", "src", "srcset", "data") and v]
+        self.unbalanced += [k for k in values if k.startswith("on")]
+        if tag not in ("meta", "link", "br", "hr", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+
+@pytest.fixture(params=["page", "empty_page"])
+def either(request: pytest.FixtureRequest) -> str:
+    path: Path = request.getfixturevalue(request.param)
+    return path.read_text()
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    return reader
+
+
+def test_every_figure_and_table_of_the_paper_is_there_once(either: str) -> None:
+    ids = read(either).ids
+    assert set(FIGURES + TABLES + OTHERS) <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_page_needs_nothing_from_outside_and_runs_nothing(either: str) -> None:
+    reader = read(either)
+    assert not reader.tags & {"script", "link", "img", "iframe", "object", "embed", "form"}
+    assert all(link.startswith("#") for link in reader.links)
+    assert {link[1:] for link in reader.links} <= set(reader.ids)
+    assert not re.search(r"url\((?!#)|@import|javascript:", either)
+    assert not re.search(r"https?://(?!www\.w3\.org/)", either)
+    assert reader.unbalanced == []
+    assert reader.open == []
+
+
+def test_every_estimate_has_an_interval_around_it_and_n(page: Path) -> None:
+    cells = re.findall(r'<td class="estimate">(.*?)</td>', page.read_text(), re.DOTALL)
+    assert len(cells) > 150
+    for cell in cells:
+        value = re.search(r"<b>([^<]+)</b>", cell)
+        ends = re.search(r'class="ci">\[([^,]+), ([^\]]+)\]', cell)
+        assert value is not None
+        assert ends is not None
+        assert re.search(r'class="n">n = [1-9][\d,]*<', cell)
+        low, mean, high = (float(x.replace("−", "-")) for x in (ends[1], value[1], ends[2]))
+        assert low <= mean <= high
+
+
+def test_papers_tables_have_nothing_but_estimates_of_this_run(page: Path) -> None:
+    text = page.read_text()
+    for table in TABLES:
+        part = text[text.index(f'id="{table}"') :]
+        body = part[part.index("<tbody>") : part.index("</tbody>")]
+        kinds = set(re.findall(r'<td(?: class="(\w+)")?>', body))
+        assert kinds <= {"name", "estimate", "paper", "soft"}
+        assert "estimate" in kinds
+
+
+def test_known_numbers_stand_in_the_page(page: Path) -> None:
+    text = re.sub(r"<[^>]+>", " ", page.read_text())
+    assert "2 of 64 features (1, 2)" in re.sub(r"\s+", " ", text)
+    assert "77.0" in text  # the paper's MATH500 of Qwen3-4B-RL
+    assert "−46.2" in text  # and its OpenBookQA with features at 0
+    assert "learning_rate" in text
+    assert "0.0003" in text
+
+
+def test_nothing_found_is_said_not_hidden(empty_page: Path) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", empty_page.read_text()))
+    assert "The intersection of all 5 tasks is empty." in text
+    assert "nothing found" in text
+    assert "No feature was selected in two tasks, so there is nothing to intervene on." in text
+    assert "No generalization features: the tasks' feature sets have nothing in common".replace("'", "&#39;") in text
+    assert "Without critical samples: 5 (" in text
+    assert "nan" not in text.lower().split()
+
+
+def test_figures_are_well_formed_pictures_with_real_text(page: Path) -> None:
+    files = sorted((page.parent / "figures").glob("*.svg"))
+    assert {file.stem for file in files} >= {"nrn", "overlap", "mas", "tasks", "ranks-sft", "ranks-rl", "accuracy"}
+    for file in files:
+        root = ElementTree.parse(file).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(list(root.iter("{http://www.w3.org/2000/svg}text"))) > 3
+
+
+def test_same_inputs_give_the_same_page(page: Path, tmp_path: Path) -> None:
+    from rlgen_k8s.stages.report.inputs import read as read_run
+    from rlgen_k8s.stages.report.page import figures_and_page
+    from rlgen_k8s.stages.report.settings import ReportSettings
+
+    root = page.parent.parent
+    inputs = {p.name: p for p in root.iterdir()}
+    first, second = (figures_and_page(read_run(inputs), ReportSettings())[1] for _ in range(2))
+    assert first == second
