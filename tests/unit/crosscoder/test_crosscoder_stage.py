@@ -1,0 +1,96 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from rlgen_k8s.crosscoder import load_crosscoder
+from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.crosscoder.run import run
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
+from rlgen_k8s.stages.frame.context import local_context
+from rlgen_k8s.stages.harvest.run import run as run_harvest
+from rlgen_k8s.stages.harvest.settings import HarvestSettings
+
+MODELS = ("base", "sft", "rl")
+
+
+class KilledError(Exception):
+    """Stands where SIGKILL would."""
+
+
+@pytest.fixture(scope="module")
+def inputs(corpus: Path, model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    out = tmp_path_factory.mktemp("harvest") / "out"
+    run_harvest(local_context(HarvestSettings(), {"corpus": corpus, **model_folders}, out))
+    models = {f"model-{name}": folder for name, folder in model_folders.items()}
+    return {"corpus": corpus, **models, **{f"activations-{name}": out / name for name in model_folders}}
+
+
+def context(inputs: dict[str, Path], out: Path, **changes: Any) -> Context[CrosscoderSettings]:
+    settings = CrosscoderSettings(
+        **{
+            "models": MODELS,
+            "n_features": 64,
+            "batch": 256,
+            "learning_rate": 1e-3,
+            "epochs": 4,
+            "log_interval": 10,
+            "resume_interval": 30,
+            "splice_sequences": 5,
+            **changes,
+        }
+    )
+    return local_context(settings, inputs, out)
+
+
+@pytest.mark.parametrize("models", [MODELS, ("base", "rl")])
+def test_result_holds_crosscoder_measures_and_curves(
+    inputs: dict[str, Path], tmp_path: Path, models: tuple[str, ...]
+) -> None:
+    progress: list[tuple[int, int]] = []
+    run(replace(context(inputs, tmp_path / "out", models=models), progress=lambda *at: progress.append(at)))
+    out = tmp_path / "out"
+    coder = load_crosscoder(out)
+    assert (coder.models, coder.n_features, coder.width) == (models, 64, 32)
+    report = json.loads((out / "metrics.json").read_text())
+    assert list(report["models"]) == list(models)
+    for measures in report["models"].values():
+        assert 0.1 < measures["variance_explained"] < 1
+        assert measures["loss_recovered"] == pytest.approx(
+            (measures["loss_ablated"] - measures["loss_spliced"]) / (measures["loss_ablated"] - measures["loss"])
+        )
+    assert 0 < report["l0"] < 64
+    curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
+    assert [point["step"] for point in curve] == [*range(10, report["steps"], 10), report["steps"]]
+    assert curve[-1]["squared_error"] < 0.7 * curve[0]["squared_error"]
+    assert progress[-1] == (report["steps"], report["steps"])
+    assert load_file(out / "features.safetensors")["branch_maximum"].shape == (len(models), 64)
+
+
+def test_killed_and_run_again_publishes_the_same_bytes(inputs: dict[str, Path], tmp_path: Path) -> None:
+    run(context(inputs, tmp_path / "whole"))
+
+    def die(done: int, _total: int) -> None:
+        if done == 50:
+            raise KilledError
+
+    killed = context(inputs, tmp_path / "killed")
+    with pytest.raises(KilledError):
+        run(replace(killed, progress=die))
+    again = replace(killed, out=tmp_path / "again")
+    again.out.mkdir()
+    seen: list[int] = []
+    run(replace(again, progress=lambda done, _total: seen.append(done)))
+    assert seen[0] == 40  # went on from the point at step 30
+    for file in (tmp_path / "whole").iterdir():
+        assert (again.out / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("models", [("base",), ("base", "base"), ()])
+def test_fewer_than_two_different_models_are_refused(models: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError, match="at least two models, each once"):
+        CrosscoderSettings(models=models)
