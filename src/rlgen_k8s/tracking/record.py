@@ -1,6 +1,7 @@
 """Each event as MLflow calls. All of them may be repeated without a second effect: what is there is not made again."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -34,6 +35,11 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
+def clean(name: str) -> str:
+    """A name as MLflow takes it: `avg@3` becomes `avg_3`."""
+    return re.sub("/+", "/", re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)).strip("/")[:LONGEST_KEY]
+
+
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as `a.b.c` → text; lists stay one value."""
     flat: dict[str, str] = {}
@@ -46,8 +52,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def log_params(tracking: Tracking, run: str, params: Mapping[str, str]) -> None:
-    """Log params, cut to the lengths that MLflow takes."""
-    entities = [Param(name[:LONGEST_KEY], value[:LONGEST_VALUE]) for name, value in params.items()]
+    """Log params, with names and lengths that MLflow takes."""
+    entities = [Param(clean(name), value[:LONGEST_VALUE]) for name, value in params.items()]
     for some in chunks(entities, 100):
         tracking.client.log_batch(run, params=some)
 
@@ -60,7 +66,11 @@ def log_metrics(tracking: Tracking, run: str, metrics: Iterable[Metric]) -> None
 
 def points(events: Iterable[Logged]) -> list[Metric]:
     """The events' metrics as MLflow's; a final figure has step 0."""
-    return [Metric(name, value, event.at, event.step or 0) for event in events for name, value in event.metrics.items()]
+    return [
+        Metric(clean(name), value, event.at, event.step or 0)
+        for event in events
+        for name, value in event.metrics.items()
+    ]
 
 
 def open_submission_run(tracking: Tracking, event: SubmissionOpened) -> None:

@@ -1,5 +1,6 @@
 """A small study as its runner and its stages tell tracking about it."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from rlgen_k8s.store.files import FileEntry
 from rlgen_k8s.store.keys import stage_key
 from rlgen_k8s.store.manifest import Identity, Manifest, Provenance
 from rlgen_k8s.tracking.events import Node
+from rlgen_k8s.tracking.places import spool_folder
+from rlgen_k8s.tracking.reading import reading
 from rlgen_k8s.tracking.stage_run import open_stage_run
 from rlgen_k8s.tracking.submission import open_submission
 
@@ -57,17 +60,32 @@ def manifest(stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> Ma
 Submit = Callable[..., str]
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template of an empty database, which takes MLflow seconds to make, made once."""
+    environ = {"RLGEN_HOME": str(tmp_path_factory.mktemp("template"))}
+    with reading(environ):
+        return next(spool_folder(environ).glob("template-*.db"))
+
+
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    return {"RLGEN_HOME": str(tmp_path / "home")}
+def environ(tmp_path: Path, template: Path) -> dict[str, str]:
+    environ = {"RLGEN_HOME": str(tmp_path / "home")}
+    spool_folder(environ).mkdir(parents=True)
+    shutil.copy(template, spool_folder(environ))
+    return environ
 
 
 @pytest.fixture
 def submit(environ: dict[str, str]) -> Submit:
     """Tell the spool of a whole submission; tasks whose result an earlier one published are hits."""
     published: set[str] = set()
+    seconds: list[str] = []
 
     def _submit(learning_rate: float = 1e-3, accuracy: float = 0.5) -> str:
+        while time.strftime("%S") in seconds:  # ids have seconds
+            time.sleep(0.05)
+        seconds.append(time.strftime("%S"))
         found = addresses(learning_rate)
         nodes = [
             Node(task=task, address=address, verdict="hit" if address in published else "run")
@@ -89,7 +107,6 @@ def submit(environ: dict[str, str]) -> Submit:
             run.finish("done", manifest(stage, options, inputs))
             published.add(found[task])
         submission.finish("done")
-        time.sleep(1.0)  # ids have seconds
         return submission.id
 
     return _submit

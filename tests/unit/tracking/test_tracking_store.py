@@ -17,6 +17,8 @@ from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.replay import replay
 from rlgen_k8s.tracking.server import serve
 from rlgen_k8s.tracking.spool import pending, writers
+from rlgen_k8s.tracking.stage_run import open_stage_run
+from rlgen_k8s.tracking.submission import open_submission
 
 Environ = dict[str, str]
 
@@ -138,6 +140,26 @@ def test_a_stage_that_was_there_has_one_run_and_counts_in_both_submissions(
     mirrors = client.search_runs([experiment.experiment_id], "tags.`rlgen.task` = 'mirror'")
     assert len(mirrors) == 1
     assert compare("small", second, environ).a == second
+
+
+def test_names_and_lengths_that_mlflow_refuses_are_mended(environ: Environ) -> None:
+    settings = {"text": "x" * 7000, **{f"field{number}": number for number in range(250)}}
+    submission = open_submission("small", settings, [], environ)
+    inside = environ | {"RLGEN_SUBMISSION": submission.id}
+    run = open_stage_run("problems", "problems", "0" * 32, {}, {}, inside)
+    run.log({"math500/avg@3": 0.5, "/val//größe (%)": 1.0, "plain": 2.0}, None)
+    for step in range(1500):
+        run.log({"curve": float(step)}, step)
+    run.finish("done")
+    submission.finish("done")
+    replay(spool_folder(environ), tracking_uri(environ))
+    runs = runs_by_name(environ)
+    assert len(runs[submission.id].data.params) == 251
+    assert runs[submission.id].data.params["text"] == "x" * 6000
+    metrics = runs["problems"].data.metrics
+    assert metrics == {"math500/avg_3": 0.5, "val/gr__e ___": 1.0, "plain": 2.0, "curve": 1499.0}
+    history = MlflowClient(tracking_uri(environ)).get_metric_history(runs["problems"].info.run_id, "curve")
+    assert sorted(point.step for point in history) == list(range(1500))
 
 
 def test_a_submission_that_is_unknown_or_ambiguous_is_named(environ: Environ, submit: Callable[..., str]) -> None:
