@@ -85,7 +85,7 @@ def deepspeed_config(stage: int) -> dict[str, Any]:
 
 def command(settings: SftSettings, config: Path) -> list[str]:
     """The command that trains: one process, or torchrun's where DeepSpeed shares the work."""
-    program = [str(Path(__file__).with_name("train.py")), str(config)]
+    program = ["-m", "rlgen_k8s.stages.sft.train", str(config)]
     if settings.deepspeed_stage is None:
         return [sys.executable, *program]
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(settings.processes)]

@@ -1,6 +1,6 @@
 """The training process: LLaMA-Factory's SFT with a callback that saves when the plan says and keeps the curve.
 
-Started as `python train.py CONFIG.json`, alone or by torchrun.
+Started as `python -m rlgen_k8s.stages.sft.train CONFIG.json`, alone or by torchrun.
 """
 
 import json
