@@ -1,5 +1,6 @@
 """A study's settings in the words of verl's configuration (verl 0.9.1, `verl/trainer/config/ppo_trainer.yaml`)."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from rlgen_k8s.stages.grpo.settings import GrpoSettings
 
 LOCAL_CPUS = 16
 """Logical CPUs that Ray is told of when all runs on this machine: verl waits without end if it has fewer to reserve."""
+
+WORKER = Path(__file__).parents[2] / "verl_cpu" / "worker.py"
+"""Not imported: the package is a plug-in that imports verl."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Paths:
 
 def overrides(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int]) -> list[str]:
     """Arguments of `python -m verl.trainer.main_ppo`; checkpoints are whole after each of `checkpoint_steps`."""
-    hardware = _on_cpus(settings) if settings.engine == "hf" else _on_gpus()
+    hardware = _on_cpus(settings, paths) if settings.engine == "hf" else _on_gpus()
     return _algorithm(settings) + _model(settings, paths) + _run(settings, paths, checkpoint_steps) + hardware
 
 
@@ -123,7 +127,7 @@ def _on_gpus() -> list[str]:
     ]
 
 
-def _on_cpus(settings: GrpoSettings) -> list[str]:
+def _on_cpus(settings: GrpoSettings, paths: Paths) -> list[str]:
     """The plug-in's engines, and as few processes as verl runs with: each costs seconds of imports."""
     return [
         "trainer.device=cpu",
@@ -139,5 +143,6 @@ def _on_cpus(settings: GrpoSettings) -> list[str]:
         "trainer.v1.sampler.custom_sampler.path=pkg://rlgen_k8s.verl_cpu.replay_buffer",
         "trainer.v1.sampler.custom_sampler.name=PromptReplayBuffer",
         f"ray_kwargs.ray_init.num_cpus={LOCAL_CPUS}",
+        f"ray_kwargs.ray_init.runtime_env.py_executable='{sys.executable} -I -S {WORKER} {paths.ray}.socket'",
         f"+ray_kwargs.ray_init.num_gpus={settings.n_gpus}",  # logical: what verl counts training processes by
     ]

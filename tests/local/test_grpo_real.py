@@ -1,0 +1,136 @@
+"""The stage `grpo` for real: verl trains a micro model, is killed with -9, goes on and finishes. About two minutes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from rlgen_k8s.lm.load import load_tokenizer
+
+STEPS = 6
+SPECIAL = ("<pad>", "<end>", "<|im_start|>", "<|im_end|>")
+WORDS = (*SPECIAL, "user", "assistant", "1", "2")
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|> ' + m['role'] + ' ' + m['content'] + ' <|im_end|> ' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|> assistant ' }}{% endif %}"
+)
+STAGE = """
+import sys
+from pathlib import Path
+from rlgen_k8s.stages.frame.context import local_context
+from rlgen_k8s.stages.grpo.run import run
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+
+settings = GrpoSettings(
+    engine="hf", precision="fp32", n_gpus=1, prompts_per_step=4, mini_batch_prompts=2, rollouts=4, prompt_tokens=16,
+    response_tokens=3, learning_rate=0.01, seed=1,
+)
+folder = Path(sys.argv[1])
+context = local_context(settings, {"base": folder / "base", "problems": folder}, folder / "out")
+print("SCRATCH", context.scratch, flush=True)
+run(context)
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model over eight words that says the right one now and then, and problems for six and a half steps."""
+    folder = tmp_path_factory.mktemp("grpo")
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="1"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.add_special_tokens([AddedToken(word, special=True) for word in SPECIAL])
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token="<end>", pad_token="<pad>", chat_template=TEMPLATE
+    ).save_pretrained(folder / "base")
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        pad_token_id=0,
+        eos_token_id=1,
+        max_position_embeddings=64,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder / "base")
+    rows = [("user " * (1 + number % 5), str(1 + number % 2)) for number in range(STEPS * 4 + 2)]
+    pd.DataFrame(rows, columns=["problem", "answer"]).to_parquet(folder / "problems.parquet")
+    return folder
+
+
+def _start(folder: Path, log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        return subprocess.Popen([sys.executable, "-c", STAGE, str(folder)], stdout=output, stderr=output)
+
+
+def _scratch(log: Path) -> str:
+    return next(line.split()[1] for line in log.read_text().splitlines() if line.startswith("SCRATCH"))
+
+
+def _processes_of(scratch: str) -> list[int]:
+    """Running processes that name the attempt's scratch folder in their arguments or environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if scratch.encode() in text:
+            found.append(int(process.name))
+    return found
+
+
+def _wait(condition: object, seconds: float) -> bool:
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.2)
+    return bool(condition())
+
+
+@pytest.mark.timeout(900)
+def test_killed_with_9_it_goes_on_and_leaves_five_checkpoints_and_no_process(inputs: Path) -> None:
+    log, out = inputs / "first.log", inputs / "out"
+    stage = _start(inputs, log)
+    points = inputs / "out.resume"
+    saved = _wait(lambda: stage.poll() is not None or any(points.rglob("manifest.json")), 400)
+    assert saved and stage.poll() is None, log.read_text()[-3000:]
+    os.kill(stage.pid, signal.SIGKILL)
+    stage.wait()
+    assert _wait(lambda: not _processes_of(_scratch(log)), 30), _processes_of(_scratch(log))
+    shutil.rmtree(out)  # an attempt starts with an empty folder
+
+    log = inputs / "second.log"
+    assert _start(inputs, log).wait(400) == 0, log.read_text()[-3000:]
+    assert "resuming after step" in log.read_text()
+    assert not _processes_of(_scratch(log))
+
+    rows = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert all(0 <= row["reward"] <= 1 and 1 <= row["response_length"] <= 3 for row in rows)
+    assert any(row["reward"] > 0 for row in rows)
+
+    folders = [inputs / "base", *(out / "checkpoints" / str(fifth) for fifth in range(1, 6))]
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["1", "2", "3", "4", "5"]
+    weights = []
+    for folder in folders:
+        assert load_tokenizer(folder).chat_template == TEMPLATE
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+        assert model.dtype == torch.float32
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    assert all(not torch.equal(before, after) for before, after in zip(weights, weights[1:], strict=False))
+    bf16 = weights[-1].bfloat16().float()
+    assert not torch.equal(bf16, weights[-1])  # not rounded on the way
