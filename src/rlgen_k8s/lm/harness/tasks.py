@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datasets
 import lm_eval.tasks
 from datasets.exceptions import DatasetsError
 from lm_eval.api.task import ConfigurableTask
@@ -40,6 +41,7 @@ def load_tasks(
 
     Raises `UserError` where the mirror lacks a task's data.
     """
+    datasets.disable_progress_bars()
     with inside_mirror(mirror, scratch):
         manager = TaskManager(include_defaults=False, include_path=[_OWN, *(_HARNESS / name for name in _FOLDERS)])
         return {name: _load(manager, name, mirror, maths) for name in names}
