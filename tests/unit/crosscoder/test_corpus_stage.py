@@ -89,7 +89,8 @@ def test_a_source_smaller_than_its_budget_is_used_up(
 def broken_mirror(root: Path, rows: list[dict[str, Any]]) -> Path:
     folder = root / CONVERSATIONS
     folder.mkdir(parents=True)
-    pd.DataFrame(rows).to_parquet(folder / "train.parquet")
+    columns = None if rows else ["conversations"]
+    pd.DataFrame(rows, columns=columns).to_parquet(folder / "train.parquet")
     card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: train.parquet\n---\n"
     (folder / "README.md").write_text(card)
     return root
@@ -98,6 +99,7 @@ def broken_mirror(root: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
+        ([], "empty"),
         ([{"text": "a"}], "has no column conversations"),
         ([{"conversations": [{"from": "robot", "value": "hi"}]}], "speaker robot"),
         ([{"conversations": [{"from": "user", "value": "hi"}]}], "too small"),

@@ -23,14 +23,12 @@ def documents(
 ) -> Iterator[np.ndarray]:
     """Each document of the set `name` once, as int32 ids: conversations through the chat template, text as it is.
 
-    Raises `UserError` for an empty set, a missing column or an unknown speaker.
+    Raises `UserError` for a set that cannot be loaded, a missing column or an unknown speaker.
     """
     rows = load_set(mirror, name, split="train", scratch=scratch)
     wanted = {"conversations"} if name == CONVERSATIONS else {"text"}
     if missing := wanted - set(rows.column_names):
         raise UserError(f"data set {name}: has no column {missing.pop()} (has {', '.join(rows.column_names)})")
-    if len(rows) == 0:
-        raise UserError(f"data set {name}: is empty; mirror it again or set its tokens to 0")
     order = np.random.default_rng(seed).permutation(len(rows))
     for start in range(0, len(order), ROWS_AT_ONCE):
         batch = rows[order[start : start + ROWS_AT_ONCE]]
