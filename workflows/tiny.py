@@ -27,9 +27,12 @@ STUDY = Study(
     base=ModelSettings(steps=1300),
     teacher=ModelSettings(steps=1600, text=("rlgen/tiny-pretraining", "rlgen/tiny-teaching")),
     problems=ProblemsSettings(size=2560),
-    traces=TracesSettings(temperature=0.7, top_p=1.0, top_k=0, max_new_tokens=RESPONSE_TOKENS, batch_size=256),
+    traces=TracesSettings(
+        temperature=1.0, max_tries=2, top_p=1.0, top_k=0, max_new_tokens=RESPONSE_TOKENS, batch_size=256
+    ),
     sft=SftSettings(
-        per_device_batch=64,
+        per_device_batch=128,
+        gradient_checkpointing=False,
         processes=1,
         deepspeed_stage=None,
         learning_rate=3e-4,
@@ -50,16 +53,14 @@ STUDY = Study(
         weight_decay=0.0,
         n_gpus=1,
     ),
-    evaluate=EvaluateSettings(
-        max_new_tokens=RESPONSE_TOKENS, temperature=0.6, top_p=1.0, top_k=0, sequences_per_generation=300
-    ),
+    evaluate=EvaluateSettings(max_new_tokens=RESPONSE_TOKENS, tokens_per_batch=4096, sequences_per_generation=256),
     corpus=CorpusSettings(conversation_tokens=130_000, text_tokens=130_000, evaluation_tokens=20_000, length=128),
     harvest=HarvestSettings(),
     crosscoder=CrosscoderSettings(
         n_features=512, sparsity_weight=2.0, batch=256, learning_rate=2e-3, epochs=2, resume_interval=400
     ),
     analyse=AnalyseSettings(random_sets=3),
-    intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3),
+    intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3, tokens_per_batch=4096),
     pods={
         "mirror": PodShape(minutes=0.4, memory=1),
         "model": PodShape(minutes=2.2),

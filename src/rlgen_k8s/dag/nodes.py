@@ -137,7 +137,8 @@ def plan(study: Study) -> list[Node]:
             "corpus": corpus,
             "crosscoder": crosscoders["joint"],
             "features": analyse,
-            "evaluation": evaluations[model],
+            "evaluation-base": evaluations["base"],
+            "evaluation-rl": evaluations["rl"],
         }
         return node(f"intervene-{model}", "intervene", study.intervene, inputs, direction=direction)
 
