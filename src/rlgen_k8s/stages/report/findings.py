@@ -10,9 +10,11 @@ from rlgen_k8s.stages.report.effects import control, docs_of, main_row
 from rlgen_k8s.stages.report.figures.style import TITLES
 from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.learning import Comparison, of, transfer
+from rlgen_k8s.stages.report.paper import TASK_TITLES
 from rlgen_k8s.stats import Interval
 
-LIKE, UNLIKE, UNCLEAR, NOTHING = "as in the paper", "unlike the paper", "not clear", "nothing found"
+LIKE, PARTLY, UNLIKE = "as in the paper", "in part as in the paper", "unlike the paper"
+UNCLEAR, NOTHING = "not clear", "nothing found"
 TURNOVER = 0.2
 """How far apart the mean overlaps of SFT and RL must be, as a share of the top, to be called different."""
 
@@ -54,8 +56,8 @@ def _learning(run: Run, comparisons: Sequence[Comparison], limit: float) -> Find
         )
     base = 100 * float(run.outcomes("base", "math500").mean())
     n = len(run.outcomes("base", "math500"))
-    verdict = LIKE if all(learnt) else (UNCLEAR if any(learnt) else NOTHING)
-    outcome = {LIKE: "Both learnt.", UNCLEAR: "Only one of them learnt.", NOTHING: "Neither is shown to have learnt."}
+    verdict = LIKE if all(learnt) else (PARTLY if any(learnt) else NOTHING)
+    outcome = {LIKE: "Both learnt.", PARTLY: "Only one of them learnt.", NOTHING: "Neither is shown to have learnt."}
     text = f"On {n} held-out problems base gets {base:.1f} %; {'; '.join(parts)}. {outcome[verdict]}"
     return Finding("Did both methods learn?", verdict, text)
 
@@ -72,8 +74,10 @@ def _transfer(run: Run, comparisons: Sequence[Comparison]) -> Finding:
     (rl_up, rl_down), (sft_up, sft_down) = counts["rl"], counts["sft"]
     if not any((rl_up, rl_down, sft_up, sft_down)):
         verdict = NOTHING
-    elif rl_up > rl_down and (sft_down > sft_up or rl_up - rl_down > sft_up - sft_down):
+    elif rl_up > rl_down and sft_down > sft_up:
         verdict = LIKE
+    elif rl_up - rl_down > sft_up - sft_down:
+        verdict = PARTLY
     elif rl_up - rl_down < sft_up - sft_down:
         verdict = UNLIKE
     else:
@@ -123,12 +127,14 @@ def _features(run: Run) -> Finding:
     significant = sum(item.selection["critical"].significant for item in found.tasks.values())
     reverse = len(set(found.intersection) & set(found.intersection_by_kind["reverse"]))
     text = (
-        f"{critical} critical samples on the selection halves; the {len(sizes)} tasks select {min(sizes)} to "
+        f"On {critical} critical samples (the selection halves) the {len(sizes)} tasks select {min(sizes)} to "
         f"{max(sizes)} features each, {significant} of the {sum(sizes)} significantly; "
         f"{len(found.intersection)} are in all of them."
+        if critical
+        else "There are no critical samples to select features on."
     )
     if found.tasks_without_samples:
-        text += f" Without critical samples: {_list(found.tasks_without_samples)}."
+        text += f" Without critical samples: {_list([TASK_TITLES.get(t, t) for t in found.tasks_without_samples])}."
     if not found.intersection:
         stand_in = (
             f" {len(found.fallback)} features stand in for the interventions: {found.fallback_rule}."
@@ -188,7 +194,7 @@ def _relation(p: float) -> str:
 
 def one_line(findings: Sequence[Finding]) -> str:
     """How many of the questions came out which way."""
-    order = (LIKE, UNLIKE, UNCLEAR, NOTHING)
+    order = (LIKE, PARTLY, UNLIKE, UNCLEAR, NOTHING)
     counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in order}
     said = [f"{number(count, 0)} {verdict}" for verdict, count in counts.items() if count]
     return f"Of {len(findings)} questions: {', '.join(said)}."

@@ -31,7 +31,7 @@ def compare_all(run: Run, seed: int) -> list[Comparison]:
             binary = task not in MATHS or bool(before.isin((0.0, 1.0)).all() and after.isin((0.0, 1.0)).all())
             test = (mcnemar if binary else paired_t)(before.to_numpy(), after.to_numpy(), seed)
             found.append((model, task, test))
-    q = benjamini_hochberg([test.p for _model, _task, test in found]) if found else []
+    q = benjamini_hochberg([test.p for _model, _task, test in found])
     return [Comparison(model, task, test, float(qi)) for (model, task, test), qi in zip(found, q, strict=True)]
 
 

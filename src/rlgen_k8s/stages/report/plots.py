@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from rlgen_k8s.stages.intervene.results import POOLED
-from rlgen_k8s.stages.report.effects import control, docs_of, main_row
+from rlgen_k8s.stages.report.effects import control, docs_of, main_row, reanswering
 from rlgen_k8s.stages.report.figures.distributions import mas_figure, nrn_figure
 from rlgen_k8s.stages.report.figures.overlaps import checkpoint_figure, task_figure
 from rlgen_k8s.stages.report.figures.points import Panel, Series, dot_figure
@@ -57,7 +57,14 @@ def _accuracy(run: Run, seed: int) -> str:
 def _interventions(run: Run) -> str:
     rows = {task: TASK_TITLES[task] for task in (*GENERAL, *UNSEEN) if task in run.chance} | {POOLED: "All selected on"}
     titles = {"zero": "RL: features to 0", "raise": "Base: features raised"}
-    wanted = [Panel(titles[d], _series(run, d, rows), {}) for d in run.interventions]
+    wanted = [
+        Panel(
+            titles[d],
+            _series(run, d, rows),
+            {task: reanswering(d, run.chance[task]) for task in rows if task != POOLED},
+        )
+        for d in run.interventions
+    ]
     title = "Change by interventions and controls on held-out critical samples"
     return dot_figure("interventions", title, rows, wanted, "change in points", zero=True)
 

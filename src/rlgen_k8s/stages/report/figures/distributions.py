@@ -5,18 +5,19 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from rlgen_k8s.stages.analyse.results import Distribution, Family
-from rlgen_k8s.stages.report.figures.style import COLOURS, INK, SOFT, TITLES, blend, panels, shades, styled, to_svg
+from rlgen_k8s.stages.report.figures.style import COLOURS, INK, SOFT, TITLES, blend, panels, styled, to_svg
+
+HEADROOM = 6
+"""Factor of empty space above the highest bar, on a log axis, for words."""
 
 
 @styled
 def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
-    """NRN of SFT and RL side by side, last checkpoint filled, earlier ones as outlines behind."""
+    """NRN of SFT and RL side by side, at the last checkpoint."""
     figure, axes = panels(1, len(families), 3.1, sharex=True, sharey=True)
     for axis, (name, family) in zip(axes, families.items(), strict=True):
         colour, last = COLOURS[name], family.nrn[-1]
         _bars(axis, last, edges, colour)
-        for shade, distribution in zip(shades(colour, len(family.nrn)), family.nrn[:-1], strict=False):
-            axis.stairs([max(c, 0.5) for c in distribution.counts], edges, color=shade, linewidth=0.8)
         axis.set_title(TITLES[name], color=colour, pad=20)
         axis.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         for x, words, align in (
@@ -59,7 +60,8 @@ def _bars(axis: Axes, distribution: Distribution, edges: Sequence[float], colour
     """Counts on a log axis; an empty bin shows nothing."""
     axis.stairs([max(c, 0.5) for c in distribution.counts], edges, fill=True, color=blend(colour, 0.75), baseline=0.5)
     axis.set_yscale("log")
-    axis.set(ylim=(0.5, None), xlim=(0, 1))
+    top = HEADROOM * max(2, *distribution.counts)
+    axis.set(ylim=(0.5, max(top, axis.get_ylim()[1])), xlim=(0, 1))
     axis.yaxis.set_major_formatter(lambda value, _position: f"{value:,.0f}")
     axis.grid(axis="x", visible=False)
 
@@ -71,7 +73,7 @@ def _tail(axis: Axes, distribution: Distribution, limit: str, x: float) -> None:
         return
     axis.text(
         x,
-        0.80,
+        0.86,
         f"{limit[0]} {limit[1:]}\n{100 * share.mean:.1f} %\n[{100 * share.low:.1f}, {100 * share.high:.1f}]",
         transform=axis.get_xaxis_transform(),
         ha="center",

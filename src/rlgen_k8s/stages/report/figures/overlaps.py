@@ -26,9 +26,9 @@ def checkpoint_figure(families: Mapping[str, Family], top: int) -> str:
 @styled
 def task_figure(tasks: Sequence[str], shared: Sequence[Sequence[Overlap]]) -> str:
     """Shared generalization features of each two tasks: number, and share of the smaller set."""
-    figure, (axis,) = panels(1, 1, 4.2)
-    sizes = [row[i].sizes[0] for i, row in enumerate(shared)]
-    if not any(sizes):
+    nothing = not any(row[i].sizes[0] for i, row in enumerate(shared))
+    figure, (axis,) = panels(1, 1, 0.8 if nothing else 3.2)
+    if nothing:
         no_data(axis, "No task has a generalization feature: there is nothing to overlap.")
         return to_svg(figure, "tasks", "No generalization features")
     shares = [[o.shared / min(o.sizes) if min(o.sizes) else 0.0 for o in row] for row in shared]
@@ -39,5 +39,5 @@ def task_figure(tasks: Sequence[str], shared: Sequence[Sequence[Overlap]]) -> st
         ]
         for i, row in enumerate(shared)
     ]
-    matrix(axis, shares, texts, tasks, COLOURS["rl"], 1.0)
+    matrix(axis, shares, texts, tasks, COLOURS["rl"], 1.0, aspect="auto")
     return to_svg(figure, "tasks", "Overlap of generalization features between tasks")

@@ -36,7 +36,7 @@ def dot_figure(
     """`rows`: key → label. Values are shares, drawn in %; `zero` draws a line at no change."""
     most = max((len(panel.series) for panel in panels_wanted), default=1)
     height = 1.25 + len(rows) * (0.2 + 0.115 * most)
-    figure, axes = panels(1, len(panels_wanted), height, sharey=True, sharex=True)
+    figure, axes = panels(1, len(panels_wanted), height, sharey=True)
     for axis, panel in zip(axes, panels_wanted, strict=True):
         axis.set_title(panel.title)
         drawn = sum(_draw(axis, rows, panel, place) for place in range(len(panel.series)))
@@ -45,7 +45,7 @@ def dot_figure(
             continue
         for i, row in enumerate(rows):
             if row in panel.marks:
-                axis.plot([100 * panel.marks[row]] * 2, [i - 0.38, i + 0.38], color=SOFT, linewidth=0.9, linestyle=":")
+                axis.plot([100 * panel.marks[row]] * 2, [i - 0.38, i + 0.38], color=SOFT, linewidth=1.1, linestyle=":")
         if zero:
             axis.axvline(0, color=SOFT, linewidth=0.8)
         axis.set_xlabel(unit)

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ FONTS = "Inter,'Helvetica Neue',Arial,'Liberation Sans','DejaVu Sans',sans-serif
 INCHES = 9.2
 """Width of a full-width figure."""
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rlgen",
     "font.family": "DejaVu Sans",
@@ -101,11 +101,6 @@ def blend(colour: str, share: float) -> tuple[float, float, float]:
     return (1 - share * (1 - r), 1 - share * (1 - g), 1 - share * (1 - b))
 
 
-def shades(colour: str, n: int) -> list[tuple[float, float, float]]:
-    """`n` shades from pale to the full colour."""
-    return [blend(colour, 0.25 + 0.75 * (i + 1) / n) for i in range(n)]
-
-
 def no_data(axis: Axes, words: str) -> None:
     """Say in words why there is nothing to draw."""
     axis.text(0.5, 0.5, words, ha="center", va="center", color=SOFT, transform=axis.transAxes, wrap=True)
@@ -121,6 +116,7 @@ def matrix(
     labels: Sequence[str],
     colour: str,
     largest: float,
+    aspect: Literal["equal", "auto"] = "equal",
 ) -> None:
     """A labelled square of numbers, shaded from 0 to `largest`; the diagonal stays pale: it says nothing."""
     n = len(labels)
@@ -131,7 +127,7 @@ def matrix(
             axis.add_patch(mpl.patches.Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, facecolor=face, linewidth=0))
             ink = SOFT if i == j else (PAPER if share > 0.55 else INK)
             axis.text(j, i, texts[i][j], ha="center", va="center", color=ink)
-    axis.set(xlim=(-0.55, n - 0.45), ylim=(n - 0.45, -0.55), aspect="equal")
+    axis.set(xlim=(-0.55, n - 0.45), ylim=(n - 0.45, -0.55), aspect=aspect)
     axis.set_xticks(range(n), labels)
     axis.set_yticks(range(n), labels)
     axis.spines[:].set_visible(False)

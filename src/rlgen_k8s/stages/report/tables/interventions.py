@@ -7,7 +7,7 @@ from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.paper import GENERAL, PAPER, TASK_TITLES, UNSEEN
 from rlgen_k8s.stats import Interval
 
-WHAT = {"zero": "features to 0 in the RL model", "raise": "features raised in the base model"}
+WHAT = {"zero": "Features to 0 in the RL model", "raise": "Features raised in the base model"}
 CELLS = {
     "only_rl": "Only RL right",
     "only_base": "Only base right",
@@ -43,7 +43,7 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
     first = names[splits[0]].lower()
     return Table(
         f"table-{which}",
-        f"Table {which}. {WHAT[direction].capitalize()}{'' if seen else ', unseen tasks'}",
+        f"Table {which}. {WHAT[direction]}{'' if seen else ', unseen tasks'}",
         f"Change of accuracy in points. Random features and directions: mean over several, on the {first} samples, "
         "with the range over the sets. Re-answering: what answering at random would give on these samples, by the "
         "way they are chosen. Whole task: all samples, also those that can only change the other way.",
@@ -65,7 +65,7 @@ def four_cells_table(run: Run) -> Table:
     """The change in each cell, over all tasks: the critical cell alone shows one direction only."""
     rows: list[list[Cell]] = [
         [
-            name(WHAT[d].capitalize()),
+            name(WHAT[d]),
             *(percent(main_row(run, d, POOLED, cell), signed=True) for cell in (*CELLS, "whole")),
         ]
         for d, result in run.interventions.items()
@@ -85,7 +85,7 @@ def four_cells_table(run: Run) -> Table:
 def dose_table(run: Run) -> Table:
     """Parts of the intervention on held-out critical samples of all tasks."""
     rows: list[list[Cell]] = [
-        [name(WHAT[d].capitalize()), Plain(label.removeprefix("dose ")), percent(change, signed=True)]
+        [name(WHAT[d]), Plain(label.removeprefix("dose ")), percent(change, signed=True)]
         for d in run.interventions
         for label, change in dose_rows(run, d, "held_out")
     ]
@@ -110,7 +110,7 @@ def loss_table(run: Run) -> Table:
             change = Interval(mean=row.change, low=row.ci_low, high=row.ci_high, n=row.n_sequences)
             rows.append(
                 [
-                    name(f"{WHAT[direction].capitalize()}: {label}"),
+                    name(f"{WHAT[direction]}: {label}"),
                     Plain(number(row.before, 3)),
                     Plain(number(row.after, 3)),
                     estimate(change, digits=3, signed=True),
