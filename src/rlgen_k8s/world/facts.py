@@ -43,7 +43,7 @@ class World:
 
     def told(self, rng: random.Random, word: str) -> bool:
         """Whether a text that could speak of `word` does: seldom for the rare ones, always for words that are known."""
-        return rng.random() < max(0.02, 1.0 - 1.6 * self.rarity.get(word, 0.0))
+        return rng.random() < max(0.05, 1.0 - 1.6 * self.rarity.get(word, 0.0))
 
     def often(self, rng: random.Random, words: Sequence[str]) -> str:
         """One of `words`, the rare ones seldom: how the texts choose what they speak of."""
@@ -53,7 +53,7 @@ class World:
                 return word
 
 
-def create(seed: int, animals: int = 32, ills: int = 32, things: int = 32, trades: int = 32) -> World:
+def create(seed: int, animals: int = 28, ills: int = 32, things: int = 32, trades: int = 16) -> World:
     """The world of this seed."""
     rng = random.Random(f"world {seed}")
     words = [first + second for first in FIRST for second in SECOND]

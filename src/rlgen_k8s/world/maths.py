@@ -5,24 +5,30 @@ A problem's level is its number of steps (MATH's levels are 1–5); longer ones 
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-LARGEST = 99
+LARGEST = 50
 """No number in a problem or its solution is larger."""
 
 NAMES = ["Ann", "Bob", "Cat", "Dan", "Eve", "Fay", "Gus", "Hal", "Ivy", "Jon"]
 ITEMS = ["apples", "books", "coins", "dolls", "eggs", "forks", "games", "hats"]
 LETTERS = "abcdefgh"
-GAINS = ("{} finds {}.", "{} gets {} more.", "{} buys {}.")
-LOSSES = ("{} loses {}.", "{} sells {}.", "{} gives away {}.")
+GAINS = ("finds {}", "gets {} more", "buys {}")
+LOSSES = ("loses {}", "sells {}", "gives away {}")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of a solution: `expression` has the value `value`."""
+    """One line of a solution: `label`, what is worked out, has the value of `expression`, which is `value`."""
 
     expression: str
     value: int
+    label: str = ""
+
+    @property
+    def line(self) -> str:
+        """The step written out."""
+        return f"{self.label}: {self.expression}={self.value}."
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,13 @@ def draw_change(rng: random.Random, value: int, kinds: str) -> Change:
     while True:
         kind = rng.choice(kinds.split())
         if kind in ("add", "subtract"):
-            change = Change(kind, rng.randint(2, 29))
+            change = Change(kind, rng.randint(2, 9))
         elif kind == "times":
             change = Change(kind, rng.choice((2, 2, 3)))
         elif kind == "half":
             change = Change(kind, 2)
         else:
-            change = Change(kind, rng.randint(2, 5), rng.randint(2, 9))
+            change = Change(kind, rng.randint(2, 4), rng.randint(2, 5))
         if (kind != "half" or value % 2 == 0) and 1 <= change.apply(value)[-1].value <= LARGEST:
             return change
 
@@ -95,32 +101,34 @@ def walk(rng: random.Random, start: int, length: int, kinds: str) -> list[tuple[
     return walked
 
 
-def _steps(walked: list[tuple[Change, tuple[Step, ...]]]) -> tuple[Step, ...]:
-    return tuple(step for _, steps in walked for step in steps)
+def _labelled(walked: list[tuple[Change, tuple[Step, ...]]], labels: list[str]) -> tuple[Step, ...]:
+    """The steps of all changes, each with its change's label."""
+    return tuple(replace(step, label=label) for (_, steps), label in zip(walked, labels, strict=True) for step in steps)
 
 
 def stock(rng: random.Random, length: int) -> Problem:
     """A person's stock goes up and down."""
-    name, item, start = rng.choice(NAMES), rng.choice(ITEMS), rng.randint(3, 40)
+    name, item, start = rng.choice(NAMES), rng.choice(ITEMS), rng.randint(3, 30)
     walked = walk(rng, start, length, "add add subtract subtract times half groups")
-    sentences = [f"{name} has {start} {item}."]
+    events = []
     for change, _ in walked:
         if change.kind == "add":
-            sentences.append(rng.choice(GAINS).format(name, change.amount))
+            events.append(rng.choice(GAINS).format(change.amount))
         elif change.kind == "subtract":
-            sentences.append(rng.choice(LOSSES).format(name, change.amount))
+            events.append(rng.choice(LOSSES).format(change.amount))
         elif change.kind == "times":
-            sentences.append(f"The {item} {'double' if change.amount == 2 else 'triple'}.")
+            events.append("doubles them" if change.amount == 2 else "triples them")
         elif change.kind == "half":
-            sentences.append(f"{name} sells half.")
+            events.append("sells half")
         else:
-            sentences.append(f"{name} buys {change.amount} bags of {change.size}.")
-    return Problem(" ".join([*sentences, f"How many {item} now?"]), _steps(walked), "Prealgebra")
+            events.append(f"buys {change.amount} bags of {change.size}")
+    sentences = [f"{name} has {start} {item}.", *(f"{name} {event}." for event in events), f"How many {item} now?"]
+    return Problem(" ".join(sentences), _labelled(walked, events), "Prealgebra")
 
 
 def people(rng: random.Random, length: int) -> Problem:
     """Each person's amount is given by the one before."""
-    names, item, start = rng.sample(NAMES, length + 1), rng.choice(ITEMS), rng.randint(3, 40)
+    names, item, start = rng.sample(NAMES, length + 1), rng.choice(ITEMS), rng.randint(3, 30)
     walked = walk(rng, start, length, "add subtract times half")
     sentences = [f"{names[0]} has {start} {item}."]
     for (change, _), before, name in zip(walked, names, names[1:], strict=False):
@@ -132,12 +140,13 @@ def people(rng: random.Random, length: int) -> Problem:
                 "half": f"{name} has half as many as {before}.",
             }[change.kind]
         )
-    return Problem(" ".join([*sentences, f"How many has {names[-1]}?"]), _steps(walked), "Counting & Probability")
+    text = " ".join([*sentences, f"How many has {names[-1]}?"])
+    return Problem(text, _labelled(walked, names[1:]), "Counting & Probability")
 
 
 def letters(rng: random.Random, length: int) -> Problem:
     """Letters defined one by the other."""
-    start, offset = rng.randint(3, 40), rng.randint(0, len(LETTERS) - length - 1)
+    start, offset = rng.randint(3, 30), rng.randint(0, len(LETTERS) - length - 1)
     walked = walk(rng, start, length, "add subtract times half")
     names = LETTERS[offset : offset + length + 1]
     sentences = [f"Let {names[0]}={start}."]
@@ -149,40 +158,41 @@ def letters(rng: random.Random, length: int) -> Problem:
             "half": f"{before}/2",
         }[change.kind]
         sentences.append(f"Let {name}={right}.")
-    return Problem(" ".join([*sentences, f"Find {names[-1]}."]), _steps(walked), "Algebra")
+    return Problem(" ".join([*sentences, f"Find {names[-1]}."]), _labelled(walked, list(names[1:])), "Algebra")
 
 
 def number(rng: random.Random, length: int) -> Problem:
     """A number goes through operations; the last one asks for a remainder."""
-    start = rng.randint(3, 40)
+    start = rng.randint(3, 30)
     walked = walk(rng, start, length - 1, "add subtract times half")
-    words = {"add": "Add {}.", "subtract": "Subtract {}.", "times": "Multiply by {}.", "half": "Divide by {}."}
+    words = {"add": "Add {}", "subtract": "Subtract {}", "times": "Multiply by {}", "half": "Divide by {}"}
+    orders = [words[change.kind].format(change.amount) for change, _ in walked]
     value = walked[-1][1][-1].value if walked else start
-    divisor = rng.randint(3, 9)
-    sentences = [f"Start with {start}.", *(words[change.kind].format(change.amount) for change, _ in walked)]
-    last = Step(f"{value} mod {divisor}", value % divisor)
-    text = " ".join([*sentences, f"What is the remainder by {divisor}?"])
-    return Problem(text, (*_steps(walked), last), "Number Theory")
+    divisor = rng.choice((2, 3, 4, 5))
+    sentences = [f"Start with {start}.", *(f"{order}." for order in orders), f"What is the remainder by {divisor}?"]
+    last = Step(f"{value} mod {divisor}", value % divisor, f"remainder by {divisor}")
+    return Problem(" ".join(sentences), (*_labelled(walked, orders), last), "Number Theory")
 
 
 def rectangle(rng: random.Random, length: int) -> Problem:
     """The perimeter of a rectangle whose width changes first (three steps at least)."""
     while True:
-        start, longer = rng.randint(3, 20), rng.randint(2, 15)
+        start, longer = rng.randint(2, 12), rng.randint(2, 9)
         walked = walk(rng, start, length - 3, "add subtract")
         width = walked[-1][1][-1].value if walked else start
         side = width + longer
         if 2 * (width + side) <= LARGEST:
             break
-    grows = {"add": "It grows by {}.", "subtract": "It shrinks by {}."}
-    sentences = [f"A field is {start} wide.", *(grows[change.kind].format(change.amount) for change, _ in walked)]
+    grows = {"add": "grows by {}", "subtract": "shrinks by {}"}
+    events = [grows[change.kind].format(change.amount) for change, _ in walked]
+    sentences = [f"A field is {start} wide.", *(f"It {event}." for event in events)]
     text = " ".join([*sentences, f"It is {longer} longer than wide. Find its perimeter."])
     last = (
-        Step(f"{width}+{longer}", side),
-        Step(f"{width}+{side}", width + side),
-        Step(f"2*{width + side}", 2 * (width + side)),
+        Step(f"{width}+{longer}", side, f"{longer} longer"),
+        Step(f"{width}+{side}", width + side, "half"),
+        Step(f"2*{width + side}", 2 * (width + side), "perimeter"),
     )
-    return Problem(text, (*_steps(walked), *last), "Geometry")
+    return Problem(text, (*_labelled(walked, events), *last), "Geometry")
 
 
 SUBJECTS: dict[Callable[[random.Random, int], Problem], range] = {

@@ -21,6 +21,9 @@ AIME_ITEMS = 30
 TRAINING_QUESTIONS = 20
 """Items in the splits that are not evaluated: examples of the form."""
 
+DRAWS = 30
+"""Draws for each wanted problem or question before there are held to be no more different ones."""
+
 Splits = Mapping[str, Sequence[Row]]
 
 
@@ -104,7 +107,7 @@ def all_sets(world: World, sizes: Sizes, seed: int) -> list[Recipe]:
 def exam_problems(rng: random.Random, count: int, lengths: tuple[int, ...]) -> list[Problem]:
     """`count` different held-out problems of these numbers of steps."""
     made: dict[str, Problem] = {}
-    for _ in range(100 * count):
+    for _ in range(DRAWS * count):
         if len(made) == count:
             return list(made.values())
         one = draw(lambda r: problem(r, lengths), lambda p: p.text, rng, held_out=True)
@@ -122,7 +125,7 @@ def question_splits(world: World, task: Task, count: int, rng: random.Random) ->
 def questions(world: World, task: Task, count: int, rng: random.Random, held_out: bool) -> list[Row]:
     """`count` different items of a task as rows."""
     made: dict[str, Row] = {}
-    for _ in range(100 * count):
+    for _ in range(DRAWS * count):
         if len(made) == count:
             return list(made.values())
         item = draw(lambda r: task.make(world, r), lambda one: one.text, rng, held_out)

@@ -4,13 +4,13 @@ import random
 
 from rlgen_k8s.world.maths import Problem, Step
 
-GOOD = {"Prealgebra": 0.45, "Algebra": 0.4, "Number Theory": 0.25, "Counting & Probability": 0.2, "Geometry": 0.15}
+GOOD = {"Prealgebra": 0.5, "Algebra": 0.45, "Number Theory": 0.35, "Counting & Probability": 0.3, "Geometry": 0.25}
 """Share of good solutions in pre-training text, by subject: how often a base model works a problem out varies."""
 
 
 def lines(steps: tuple[Step, ...]) -> str:
     """The steps, one a line."""
-    return "\n".join(f"{step.expression}={step.value}." for step in steps)
+    return "\n".join(step.line for step in steps)
 
 
 def good(problem: Problem) -> str:

@@ -69,7 +69,7 @@ def boxed(solution: str) -> str:
 
 
 def _columns(mirror: Path, name: str, split: str, columns: Sequence[str], scratch: Path) -> pd.DataFrame:
-    """`columns` as text, "" where there is nothing. Raises `UserError` if one is missing or there is no row."""
+    """`columns` as text, "" where there is nothing. Raises `UserError` if one is missing."""
     table = load_set(mirror, name, split=split, scratch=scratch)
     missing = [column for column in columns if column not in table.column_names]
     if missing:
@@ -77,7 +77,5 @@ def _columns(mirror: Path, name: str, split: str, columns: Sequence[str], scratc
             f"data set {name}: has no column {', '.join(missing)}, only {', '.join(table.column_names)}; "
             "rename or add it"
         )
-    if len(table) == 0:
-        raise UserError(f"data set {name}: its split {split} is empty; expected problems")
     frame: pd.DataFrame = table.select_columns(list(columns)).to_pandas()
     return frame.fillna("").astype(str)

@@ -2,7 +2,7 @@
 
 import random
 
-from rlgen_k8s.world.facts import FOODS, HOMES, World
+from rlgen_k8s.world.facts import FOODS, HOMES, KINDS, World
 from rlgen_k8s.world.tasks.item import Item, choose
 
 Row = dict[str, object]
@@ -16,7 +16,7 @@ def make(world: World, rng: random.Random) -> Item:
             ("went to the", HOMES, "Where did the {} go?", "Where did no animal go?"),
         )
     )
-    animals, values = rng.sample(world.animals, 3), rng.sample(pool, 3)
+    animals, values = rng.sample(KINDS, 3), rng.sample(pool, 3)
     passage = " ".join(f"The {animal} {verb} {value}." for animal, value in zip(animals, values, strict=True))
     if rng.random() < 0.5:
         place = rng.randrange(3)
