@@ -1,4 +1,4 @@
-"""The DAG of a study as a picture: tasks in columns by depth, curves from each input to its reader."""
+"""The DAG of a study as a picture: a task stands just before its first reader, curves join inputs to readers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,19 +10,24 @@ TONES = {"sft": "#fdebd3", "rl": "#d5edea", "grpo": "#d5edea", "base": "#e4e7ec"
 
 
 def dag_svg(tasks: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """`tasks`: (name, the names it depends on), inputs before their readers. A task's column is its depth.
+    """`tasks`: (name, the names it depends on), inputs before their readers.
 
     Raises ValueError where a dependency does not come before its reader.
     """
-    depth: dict[str, int] = {}
+    known: set[str] = set()
     for name, needs in tasks:
-        missing = [need for need in needs if need not in depth]
+        missing = [need for need in needs if need not in known]
         if missing:
             raise ValueError(f"task {name}: {', '.join(missing)} must come before it")
-        depth[name] = 1 + max((depth[need] for need in needs), default=-1)
+        known.add(name)
+    from_end = dict.fromkeys(known, 0)
+    for name, needs in reversed(tasks):
+        for need in needs:
+            from_end[need] = max(from_end[need], from_end[name] + 1)
+    last = max(from_end.values())
     columns: dict[int, list[str]] = {}
     for name, _needs in tasks:
-        columns.setdefault(depth[name], []).append(name)
+        columns.setdefault(last - from_end[name], []).append(name)
     places = _places(columns, dict(tasks))
     width = MARGIN * 2 + COLUMN * (len(columns) - 1) + BOX[0]
     height = MARGIN * 2 + ROW * (max(len(names) for names in columns.values()) - 1) + BOX[1]
