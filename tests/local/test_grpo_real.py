@@ -1,5 +1,6 @@
 """The stage `grpo` for real: verl trains a micro model, is killed with -9, goes on and finishes. About two minutes."""
 
+import itertools
 import json
 import os
 import shutil
@@ -19,10 +20,10 @@ from rlgen_k8s.lm.load import load_tokenizer
 
 STEPS = 6
 SPECIAL = ("<pad>", "<end>", "<|im_start|>", "<|im_end|>")
-WORDS = (*SPECIAL, "user", "assistant", "1", "2")
+WORDS = (*SPECIAL, "\n", "user", "assistant", "1", "2")
 TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|> ' + m['role'] + ' ' + m['content'] + ' <|im_end|> ' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|> assistant ' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 STAGE = """
 import sys
@@ -44,10 +45,12 @@ run(context)
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model over eight words that says the right one now and then, and problems for six and a half steps."""
+    """A random model over nine words that says the right one now and then, and problems for six and a half steps."""
     folder = tmp_path_factory.mktemp("grpo")
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="1"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed")]
+    )
     words.add_special_tokens([AddedToken(word, special=True) for word in SPECIAL])
     PreTrainedTokenizerFast(
         tokenizer_object=words, eos_token="<end>", pad_token="<pad>", chat_template=TEMPLATE
@@ -131,6 +134,6 @@ def test_killed_with_9_it_goes_on_and_leaves_five_checkpoints_and_no_process(inp
         model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         assert model.dtype == torch.float32
         weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
-    assert all(not torch.equal(before, after) for before, after in zip(weights, weights[1:], strict=False))
+    assert all(not torch.equal(before, after) for before, after in itertools.pairwise(weights))
     bf16 = weights[-1].bfloat16().float()
     assert not torch.equal(bf16, weights[-1])  # not rounded on the way
