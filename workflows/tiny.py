@@ -9,7 +9,6 @@ from rlgen_k8s.stages.corpus.settings import CorpusSettings
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
-from rlgen_k8s.stages.harvest.settings import HarvestSettings
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
 from rlgen_k8s.stages.mirror.settings import MirrorSettings
 from rlgen_k8s.stages.model.settings import ModelSettings
@@ -54,12 +53,9 @@ STUDY = Study(
         n_gpus=1,
     ),
     evaluate=EvaluateSettings(max_new_tokens=RESPONSE_TOKENS, tokens_per_batch=4096, sequences_per_generation=256),
-    corpus=CorpusSettings(conversation_tokens=130_000, text_tokens=130_000, evaluation_tokens=20_000, length=128),
-    harvest=HarvestSettings(),
-    crosscoder=CrosscoderSettings(
-        n_features=512, sparsity_weight=2.0, batch=256, learning_rate=2e-3, epochs=2, resume_interval=400
-    ),
-    analyse=AnalyseSettings(random_sets=3),
+    corpus=CorpusSettings(conversation_tokens=200_000, text_tokens=200_000, evaluation_tokens=32_768, length=128),
+    crosscoder=CrosscoderSettings(n_features=512, learning_rate=1e-3, epochs=2, resume_interval=200),
+    analyse=AnalyseSettings(random_sets=3, sign_flips=2000, reference_prompts=1000),
     intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3, tokens_per_batch=4096),
     pods={
         "mirror": PodShape(minutes=0.4, memory=1),

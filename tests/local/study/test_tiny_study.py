@@ -36,11 +36,29 @@ def test_the_report_has_every_figure_and_table_and_needs_nothing_from_outside(ti
     assert f"report: {tiny.home / 'reports/tiny.html'}" in tiny.output
 
 
-def test_sft_and_grpo_learnt_on_held_out_problems(tiny):
-    analysis = json.loads((result(tiny.home, "report") / "learning.json").read_text())
+def assert_learnt(home: Path, *assignments: str) -> None:
+    """Paired by problem, the mean of k responses each: SciPy's signed-rank test, not the report's own."""
+    outcomes = {}
+    for model in ("base", "sft", "rl"):
+        samples = pd.read_parquet(result(home, f"evaluate-{model}", *assignments) / "samples.parquet")
+        outcomes[model] = samples[samples.task == "math500"].set_index("doc_id").outcome
     for model in ("sft", "rl"):
-        assert analysis[model]["change"] > 0
-        assert analysis[model]["p"] < 0.01
+        p = wilcoxon(outcomes[model] - outcomes["base"], alternative="greater").pvalue
+        print(f"{assignments} {model}: {outcomes['base'].mean():.3f} → {outcomes[model].mean():.3f}, p = {p:.1e}")
+        assert outcomes[model].mean() > outcomes["base"].mean()
+        assert p < 0.01
+
+
+def test_sft_and_grpo_learnt_on_held_out_problems(tiny):
+    assert_learnt(tiny.home)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sft_and_grpo_learn_with_other_seeds_too(tiny, seed):
+    evaluations = [part for model in ("base", "sft", "rl") for part in ("--until", f"evaluate-{model}")]
+    run = tiny.rlgen("run", "tiny", "--set", f"seed={seed}", *evaluations)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert_learnt(tiny.home, f"seed={seed}")
 
 
 def test_every_result_is_whole_and_says_what_it_was_made_from(tiny):
@@ -141,29 +159,3 @@ def test_two_runs_at_once_are_told_apart(tiny, copied_home):
     output = first.communicate(timeout=60)[0]
     assert first.returncode == 130
     assert "stopped" in output
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_sft_and_grpo_learn_with_other_seeds_too(tiny, seed):
-    """Paired by problem, mean of k samples each: the signed-rank test of SciPy, not the report's own."""
-    arguments = (
-        "--set",
-        f"seed={seed}",
-        "--until",
-        "evaluate-base",
-        "--until",
-        "evaluate-sft",
-        "--until",
-        "evaluate-rl",
-    )
-    run = tiny.rlgen("run", "tiny", *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    outcomes = {}
-    for model in ("base", "sft", "rl"):
-        samples = pd.read_parquet(result(tiny.home, f"evaluate-{model}", f"seed={seed}") / "samples.parquet")
-        outcomes[model] = samples[samples.task == "math500"].set_index("doc_id").outcome
-    for model in ("sft", "rl"):
-        change = outcomes[model] - outcomes["base"]
-        p = wilcoxon(change, alternative="greater").pvalue
-        print(f"seed {seed}, {model}: {outcomes['base'].mean():.3f} → {outcomes[model].mean():.3f}, p = {p:.1e}")
-        assert p < 0.01
