@@ -97,13 +97,10 @@ class Store:
         return published
 
     def close(self, attempt: Attempt) -> None:
-        """End an attempt, published or not, and remove the files of every ended attempt that is not the published one.
+        """End an attempt, published or not, and remove the files of all ended attempts but the published one.
 
         Looks at the store rather than at what happened here: a publication whose answer was lost is one all the same.
         """
-        published = self.manifest(attempt.address)
-        if published is None or published.attempt != attempt.id:
-            self.blobs.remove(attempt.prefix)
         attempt.release()
         self._remove_leftovers(attempt.address)
 

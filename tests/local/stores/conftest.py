@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,8 @@ class Place:
     environ: dict[str, str]
     overwrite: Callable[[str, bytes | None], None]
     """Put other bytes under a name, or remove what is there (None)."""
+    files: Callable[[str], list[str]]
+    """Names of all files or objects below a prefix, relative to it."""
 
     def open(self) -> Store:
         return open_store(self.uri, self.environ)
@@ -105,20 +109,43 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    """Whether it is up and ready: MinIO listens before it is (moto knows no such path, and answers 404)."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/minio/health/cluster", timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
 
 
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "folder":
-        return Place(str(tmp_path / "store"), {}, lambda name, data: overwrite_file(tmp_path / "store" / name, data))
+        root = tmp_path / "store"
+        return Place(
+            str(root),
+            {},
+            lambda name, data: overwrite_file(root / name, data),
+            lambda below: files(root / below),
+        )
     server: S3Server = request.getfixturevalue("s3_server")
     prefix = uuid4().hex
-    environ = {"MINIO_ACCESS_KEY": ACCESS, "MINIO_SECRET_KEY": SECRET}
     return Place(
-        server.uri(prefix), environ, lambda name, data: overwrite_object(server.client, f"{prefix}/{name}", data)
+        server.uri(prefix),
+        {"MINIO_ACCESS_KEY": ACCESS, "MINIO_SECRET_KEY": SECRET},
+        lambda name, data: overwrite_object(server.client, f"{prefix}/{name}", data),
+        lambda below: objects(server.client, f"{prefix}/{below}/"),
     )
+
+
+def files(folder: Path) -> list[str]:
+    """Without the empty lock files: a process killed while it makes one leaves it."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def objects(client: Minio, prefix: str) -> list[str]:
+    return [str(entry.object_name)[len(prefix) :] for entry in client.list_objects(BUCKET, prefix, recursive=True)]
 
 
 def overwrite_file(path: Path, data: bytes | None) -> None:
