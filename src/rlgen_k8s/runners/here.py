@@ -48,7 +48,7 @@ def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -
     from rlgen_k8s.dag.workflow import build_workflow
     from rlgen_k8s.runners.local.run import Stopped, run_tasks
     from rlgen_k8s.runners.local.tasks import read_tasks
-    from rlgen_k8s.tracking.events import Node
+    from rlgen_k8s.tracking.events import Node, Status
     from rlgen_k8s.tracking.recorder import start_recorder
     from rlgen_k8s.tracking.submission import open_submission
 
@@ -74,6 +74,7 @@ def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -
     recorder = start_recorder(environment)
     began = time.time()
     code = 1
+    ended: Status = "failed"
     try:
         with ExitStack() as stack:
             view: View = PlainView(console)
@@ -84,10 +85,10 @@ def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -
         code, ended = (2 if 2 in failures else 1, "failed") if failures else (0, "done")
         console.print(f"{submission.id}: {ended} in {clock(time.time() - began)}")
     except Stopped as stopped:
-        code = stopped.exit_code
+        code, ended = stopped.exit_code, "killed"
         console.print(f"{submission.id}: stopped; `rlgen run {study.name}` goes on from here")
     finally:
-        submission.finish("done" if code == 0 else "failed")
+        submission.finish(ended)
         left = recorder.stop()
     if left:
         console.print(left, soft_wrap=True)

@@ -49,8 +49,6 @@ class StageOpened(_Event):
     inputs: dict[str, str]
     """An address (`stage/key` or `stage/key/sub/path`) by the input's name."""
     tags: dict[str, str]
-    own_curves: bool
-    """Whether the stage's trainer logs to MLflow by itself (see `relay`)."""
 
 
 class Logged(_Event):

@@ -18,8 +18,6 @@ from rlgen_k8s.tracking import spool
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 
 POLL_S = 0.5
-CURVES_S = 10.0
-"""Time between two looks at what the trainers logged by themselves."""
 RETRY_S = 5.0
 """Pause after an MLflow that did not answer."""
 LAST_WAIT_S = 20.0
@@ -73,29 +71,22 @@ def follow(folder: Path, uri: str, stdin: int) -> int:
     from mlflow.exceptions import MlflowException
 
     from rlgen_k8s.tracking.mlflow_store import connect
-    from rlgen_k8s.tracking.relay import carry_all, make_missing
     from rlgen_k8s.tracking.replay import send
 
-    carried: dict[str, int] = {}
     tracking, lock = None, None
-    retry_at, curves_at, give_up_at = 0.0, 0.0, float("inf")
+    retry_at, give_up_at = 0.0, float("inf")
     while True:
         closing = _closed(stdin)
         if closing:
             give_up_at = min(give_up_at, time.monotonic() + LAST_WAIT_S)
         lock = lock or spool.try_lock(folder)
-        if lock:
-            make_missing(folder)
-            if closing or time.monotonic() >= retry_at:
-                try:
-                    tracking = tracking or connect(uri, folder)
-                    send(folder, tracking)
-                    if time.monotonic() >= curves_at:
-                        carry_all(tracking, folder, carried)
-                        curves_at = time.monotonic() + CURVES_S
-                except MlflowException as error:
-                    print(f"tracking: MLflow at {uri}: {error.message}", file=sys.stderr, flush=True)
-                    retry_at = time.monotonic() + RETRY_S
+        if lock and (closing or time.monotonic() >= retry_at):
+            try:
+                tracking = tracking or connect(uri, folder)
+                send(folder, tracking)
+            except MlflowException as error:
+                print(f"tracking: MLflow at {uri}: {error.message}", file=sys.stderr, flush=True)
+                retry_at = time.monotonic() + RETRY_S
         if closing and (lock or time.monotonic() > give_up_at):
             return 75 if spool.pending(folder) else 0
         if closing:

@@ -11,7 +11,6 @@ from rlgen_k8s.tracking import spool
 from rlgen_k8s.tracking.events import Event, Finished, Logged, StageOpened, SubmissionOpened
 from rlgen_k8s.tracking.mlflow_store import Tracking, connect, run_id
 from rlgen_k8s.tracking.record import close_run, log_metrics, open_run, open_submission_run, points
-from rlgen_k8s.tracking.relay import carry
 
 
 class _RunIsGone(MlflowException):
@@ -64,9 +63,7 @@ def _send(folder: Path, tracking: Tracking, writer: str, events: Sequence[Event]
         elif isinstance(event, StageOpened):
             open_run(tracking, writer, event)
         elif isinstance(event, Finished):
-            run = _run(tracking, writer)
-            carry(tracking, folder, writer, run, 0)
-            close_run(tracking, run, [event for event, _ in spool.read(folder, writer)])
+            close_run(tracking, _run(tracking, writer), [event for event, _ in spool.read(folder, writer)])
     if metrics := points(event for event in events if isinstance(event, Logged)):
         log_metrics(tracking, _run(tracking, writer), metrics)
 

@@ -7,7 +7,6 @@ names have no dot, so all that is kept for one is `<writer>.*`.
 """
 
 import fcntl
-import shutil
 import time
 from itertools import accumulate
 from pathlib import Path
@@ -62,13 +61,6 @@ def read(folder: Path, writer: str, start: int = 0) -> list[tuple[Event, int]]:
     return [(EVENT.validate_json(line), end) for line, end in zip(lines, ends, strict=True)]
 
 
-def first(folder: Path, writer: str) -> Event | None:
-    """A writer's first event, if it is there yet."""
-    with (folder / f"{writer}.jsonl").open("rb") as file:
-        line = file.readline()
-    return EVENT.validate_json(line) if line.endswith(b"\n") else None
-
-
 def position(folder: Path, writer: str) -> int:
     """How many bytes of a writer's file were applied."""
     mark = folder / f"{writer}.position"
@@ -105,10 +97,7 @@ def end_if_dead(folder: Path, writer: str) -> None:
 def remove(folder: Path, writer: str) -> None:
     """Remove everything of a writer."""
     for path in sorted(folder.glob(f"{writer}.*"), key=lambda path: path.suffix != ".jsonl"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        path.unlink()
 
 
 def pending(folder: Path) -> int:

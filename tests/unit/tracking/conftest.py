@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from rlgen_k8s.store.files import FileEntry
 from rlgen_k8s.store.keys import stage_key
 from rlgen_k8s.store.manifest import Identity, Manifest, Provenance
 from rlgen_k8s.tracking.events import Node
-from rlgen_k8s.tracking.places import spool_folder
+from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.reading import reading
+from rlgen_k8s.tracking.replay import replay
 from rlgen_k8s.tracking.stage_run import open_stage_run
 from rlgen_k8s.tracking.submission import open_submission
 
@@ -68,17 +70,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return next(spool_folder(environ).glob("template-*.db"))
 
 
-@pytest.fixture
-def environ(tmp_path: Path, template: Path) -> dict[str, str]:
-    environ = {"RLGEN_HOME": str(tmp_path / "home")}
+def new_home(folder: Path, template: Path) -> dict[str, str]:
+    environ = {"RLGEN_HOME": str(folder / "home")}
     spool_folder(environ).mkdir(parents=True)
     shutil.copy(template, spool_folder(environ))
     return environ
 
 
-@pytest.fixture
-def submit(environ: dict[str, str]) -> Submit:
-    """Tell the spool of a whole submission; tasks whose result an earlier one published are hits."""
+def submitting(environ: dict[str, str]) -> Submit:
+    """Tells the spool of a whole submission; tasks whose result an earlier one published are hits."""
     published: set[str] = set()
     seconds: list[str] = []
 
@@ -110,3 +110,38 @@ def submit(environ: dict[str, str]) -> Submit:
         return submission.id
 
     return _submit
+
+
+@pytest.fixture
+def environ(tmp_path: Path, template: Path) -> dict[str, str]:
+    return new_home(tmp_path, template)
+
+
+@pytest.fixture
+def submit(environ: dict[str, str]) -> Submit:
+    return submitting(environ)
+
+
+@dataclass(frozen=True)
+class Told:
+    """A home whose spool was told of these submissions; several tests read it."""
+
+    environ: dict[str, str]
+    submissions: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Told:
+    """One submission, in MLflow."""
+    environ = new_home(tmp_path_factory.mktemp("once"), template)
+    submission = submitting(environ)(accuracy=0.625)
+    replay(spool_folder(environ), tracking_uri(environ))
+    return Told(environ, (submission,))
+
+
+@pytest.fixture(scope="session")
+def twice(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Told:
+    """Two submissions that differ in GRPO's learning rate and what came of it."""
+    environ = new_home(tmp_path_factory.mktemp("twice"), template)
+    submit = submitting(environ)
+    return Told(environ, (submit(1e-3, accuracy=0.5), submit(1e-2, accuracy=0.75)))

@@ -64,11 +64,9 @@ def reached(origin: Origin) -> set[str]:
     return {origin.task}.union(*(reached(one) for _, _, one in origin.inputs))
 
 
-def test_from_the_report_back_to_the_data_is_one_walk(environ: Environ, submit: Callable[..., str]) -> None:
-    submit()
-    replay(spool_folder(environ), tracking_uri(environ))
-    report = runs_by_name(environ)["report"].data.tags["rlgen.address"]
-    origin = walk(report, environ)
+def test_from_the_report_back_to_the_data_is_one_walk(once: Any) -> None:
+    report = runs_by_name(once.environ)["report"].data.tags["rlgen.address"]
+    origin = walk(report, once.environ)
     assert reached(origin) == {"report", "evaluate-rl", "crosscoder", "grpo", "base", "problems", "mirror"}
     crosscoder = next(one for name, _, one in origin.inputs if name == "crosscoder")
     assert {name for name, _, _ in crosscoder.inputs} == {"model-base", "model-rl"}
@@ -77,11 +75,10 @@ def test_from_the_report_back_to_the_data_is_one_walk(environ: Environ, submit: 
     assert "/checkpoints/5" in text
 
 
-def test_runs_hang_together_and_models_carry_their_figures(environ: Environ, submit: Callable[..., str]) -> None:
-    submission = submit(accuracy=0.625)
-    replay(spool_folder(environ), tracking_uri(environ))
-    client = MlflowClient(tracking_uri(environ))
-    runs = runs_by_name(environ)
+def test_runs_hang_together_and_models_carry_their_figures(once: Any) -> None:
+    (submission,) = once.submissions
+    client = MlflowClient(tracking_uri(once.environ))
+    runs = runs_by_name(once.environ)
     parent = runs[submission]
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert parent.data.params["grpo.learning_rate"] == "0.001"
@@ -121,11 +118,8 @@ def test_events_sent_twice_count_once(environ: Environ, submit: Callable[..., st
     assert everything(environ) == once
 
 
-def test_a_stage_that_was_there_has_one_run_and_counts_in_both_submissions(
-    environ: Environ, submit: Callable[..., str]
-) -> None:
-    first = submit(1e-3, accuracy=0.5)
-    second = submit(1e-2, accuracy=0.75)
+def test_a_stage_that_was_there_has_one_run_and_counts_in_both_submissions(twice: Any) -> None:
+    environ, (first, second) = twice.environ, twice.submissions
     comparison = compare(first, second, environ)
     assert [(one.name, one.a, one.b) for one in comparison.settings] == [("grpo.learning_rate", "0.001", "0.01")]
     figures = {one.name: (one.a, one.b) for one in comparison.figures}
@@ -162,9 +156,8 @@ def test_names_and_lengths_that_mlflow_refuses_are_mended(environ: Environ) -> N
     assert sorted(point.step for point in history) == list(range(1500))
 
 
-def test_a_submission_that_is_unknown_or_ambiguous_is_named(environ: Environ, submit: Callable[..., str]) -> None:
-    first = submit()
-    second = submit()
+def test_a_submission_that_is_unknown_or_ambiguous_is_named(twice: Any) -> None:
+    environ, (first, second) = twice.environ, twice.submissions
     with pytest.raises(UserError, match=r"submission smal: 2 begin so; give one of .*" + first):
         compare("smal", second, environ)
     with pytest.raises(UserError, match="submission other: not in this MLflow; the newest are " + second):

@@ -1,6 +1,5 @@
 """One task from command line to published result."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,7 +64,6 @@ def _attempt(
         metrics=tracked.log,
     )
     try:
-        os.environ.update(tracked.env())
         _run_stage(task, context)
         manifest = store.publish(attempt, identity)
     except BaseException as error:
