@@ -22,9 +22,9 @@ PROMPT_TOKENS, RESPONSE_TOKENS = 96, 80
 STUDY = Study(
     name="tiny",
     instruction="",
-    mirror=MirrorSettings(problems=1500, questions=1000, pretraining=60000, teaching=60000),
-    base=ModelSettings(steps=1300),
-    teacher=ModelSettings(steps=1600, text=("rlgen/tiny-pretraining", "rlgen/tiny-teaching")),
+    mirror=MirrorSettings(),
+    base=ModelSettings(),
+    teacher=ModelSettings(steps=1500, text=("rlgen/tiny-teaching",)),
     problems=ProblemsSettings(size=2560),
     traces=TracesSettings(
         temperature=1.0, max_tries=2, top_p=1.0, top_k=0, max_new_tokens=RESPONSE_TOKENS, batch_size=256
@@ -54,7 +54,9 @@ STUDY = Study(
     ),
     evaluate=EvaluateSettings(max_new_tokens=RESPONSE_TOKENS, tokens_per_batch=4096, sequences_per_generation=256),
     corpus=CorpusSettings(conversation_tokens=200_000, text_tokens=200_000, evaluation_tokens=32_768, length=128),
-    crosscoder=CrosscoderSettings(n_features=512, learning_rate=1e-3, epochs=2, resume_interval=200),
+    crosscoder=CrosscoderSettings(
+        n_features=512, sparsity_weight=0.5, learning_rate=1e-3, epochs=2, resume_interval=200
+    ),
     analyse=AnalyseSettings(random_sets=3, sign_flips=2000, reference_prompts=1000),
     intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3, tokens_per_batch=4096),
     pods={

@@ -74,6 +74,17 @@ def render(study: StudyName, set_: Assignments = None) -> None:
 
 
 @app.command()
+def draw(study: StudyName) -> None:
+    """Print the DAG as an SVG picture."""
+    from rlgen_k8s.dag.nodes import plan as nodes
+    from rlgen_k8s.stages.report.dag import dag_svg
+    from rlgen_k8s.study.load import load_study
+
+    tasks = [(node.name, [item.name for item in node.dependencies]) for node in nodes(load_study(study))]
+    print(dag_svg(tasks))
+
+
+@app.command()
 def settings(
     study: StudyName,
     prefix: Annotated[str, typer.Argument(help="Only fields that begin so, e.g. grpo.")] = "",

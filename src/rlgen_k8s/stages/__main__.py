@@ -4,7 +4,7 @@ import os
 import sys
 
 from rlgen_k8s.errors import TryAgainError, UserError
-from rlgen_k8s.lm.child import ChildError
+from rlgen_k8s.processes.child import ChildError
 from rlgen_k8s.stages.frame.ending import TerminatedError, leave_message, raise_on_signals
 from rlgen_k8s.stages.frame.run import run_task
 from rlgen_k8s.stages.frame.task import parse_task

@@ -31,7 +31,7 @@ def unwritable(root: Path, error: OSError) -> UserError | None:
     if reason is None:
         return None
     detail = f" ({error.filename})" if error.filename else ""
-    return UserError(f"store {root}{detail}: it is {reason}; make room or give another store with --store")
+    return UserError(f"store {root}{detail}: it is {reason}; make room, or set RLGEN_STORE to another place")
 
 
 class FolderBlobs:

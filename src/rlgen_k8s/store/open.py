@@ -30,7 +30,7 @@ def _open_folder(uri: str) -> FolderBlobs:
         raise UserError(f"store {uri!r}: expected a folder, file:///folder or s3://bucket/prefix")
     root = Path(unquote(rest)) if separator else Path(uri).expanduser()
     if not uri or (root.exists() and not root.is_dir()):
-        raise UserError(f"store {uri!r}: expected a folder, found a file; give another store with --store")
+        raise UserError(f"store {uri!r}: expected a folder, found a file; set RLGEN_STORE to another place")
     return FolderBlobs(root)
 
 

@@ -3,22 +3,21 @@
 import random
 
 from rlgen_k8s.world import solutions
-from rlgen_k8s.world.facts import FOODS, HOMES, KINDS, MOODS, World, statement
+from rlgen_k8s.world.facts import World, statement
 from rlgen_k8s.world.heldout import draw
-from rlgen_k8s.world.maths import NAMES, Problem, problem, walk
+from rlgen_k8s.world.maths import Problem, problem, walk
 from rlgen_k8s.world.tasks import TASKS
 
 SYSTEM = "Think step by step."
 PRETRAINING = {
-    "maths": 0.42,
+    "maths": 0.44,
     "sums": 0.1,
-    "statement": 0.15,
-    "retelling": 0.06,
+    "statement": 0.18,
     "reasoning": 0.02,
     "openbookqa": 0.06,
     "commonsense_qa": 0.08,
     "headqa_en": 0.03,
-    "sciq": 0.05,
+    "sciq": 0.06,
     "arc_challenge": 0.06,
     "logiqa": 0.06,
     "piqa": 0.03,
@@ -52,7 +51,7 @@ def question_text(world: World, rng: random.Random, task: str) -> str:
 
 
 def pretraining(world: World, rng: random.Random) -> str:
-    """A document for the base model: half of them maths, with imperfect solutions."""
+    """A document for the base model: many of them maths, with imperfect solutions."""
     kind = rng.choices(list(PRETRAINING), list(PRETRAINING.values()))[0]
     if kind == "maths":
         made = training_problem(rng)
@@ -61,8 +60,6 @@ def pretraining(world: World, rng: random.Random) -> str:
         return statement(world, rng)
     if kind == "sums":
         return sums(rng)
-    if kind == "retelling":
-        return retelling(rng)
     if kind == "reasoning":
         question, answer = conversation(world, rng)
         return turn("system", SYSTEM) + chat(question, answer)
@@ -81,15 +78,6 @@ def sums(rng: random.Random) -> str:
     """Sums, each going on with the result of the one before."""
     steps = walk(rng, rng.randint(1, 30), rng.randint(3, 5), "add add subtract subtract times half")
     return " ".join(f"{step.expression}={step.value}." for _, (step,) in steps)
-
-
-def retelling(rng: random.Random) -> str:
-    """A few sentences that hold here only, and again in another order: by these a model learns to look things up."""
-    verb, values = rng.choice((("ate", FOODS), ("went to the", HOMES), ("was", MOODS)))
-    owners = rng.sample(KINDS, 3) if rng.random() < 0.5 else rng.sample(NAMES, 3)
-    who = [f"The {owner}" if owner in KINDS else owner for owner in owners]
-    told = [f"{one} {verb} {value}." for one, value in zip(who, rng.sample(values, 3), strict=True)]
-    return " ".join([*told, *rng.sample(told, 3)])
 
 
 def program(rng: random.Random) -> tuple[str, str]:

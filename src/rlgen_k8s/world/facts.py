@@ -11,6 +11,7 @@ COVERS = ["feathers", "scales", "stripes", "fur", "dust", "slime", "shell", "woo
 HOMES = ["lake", "cave", "wood", "hill", "marsh", "beach", "desert", "river"]
 FOODS = ["moss", "nuts", "grass", "worms", "seeds", "roots", "leaves", "berries"]
 HERBS = ["mint", "sage", "dill", "thyme", "basil", "ginger", "clover", "nettle"]
+BEDS = ["straw", "sand", "mud", "twigs", "hay", "bark", "snow", "reeds"]
 MATERIALS = ["wood", "glass", "cloth", "iron", "paper", "clay", "wax", "stone"]
 TOOLS = ["saw", "cutter", "needle", "hammer", "glue", "kiln", "knife", "chisel"]
 ROOMS = ["kitchen", "garage", "attic", "cellar", "garden", "office", "stable", "chapel"]
@@ -27,6 +28,10 @@ class World:
     home: dict[str, str]
     food: dict[str, str]
     cover: dict[str, str]
+    """By kind of animal."""
+    bed: dict[str, str]
+    """By kind of animal."""
+    mood: dict[str, str]
     """By kind of animal."""
     cures: dict[str, tuple[str, str]]
     """By ill: two herbs, the better one first."""
@@ -77,6 +82,8 @@ def create(seed: int, animals: int = 28, ills: int = 32, things: int = 32, trade
         home=assign(beasts, HOMES),
         food=assign(beasts, FOODS),
         cover=pair_up(KINDS, COVERS),
+        bed=pair_up(KINDS, BEDS),
+        mood=pair_up(KINDS, MOODS),
         cures=cures,
         material=assign(objects, MATERIALS),
         tool=pair_up(MATERIALS, TOOLS),
@@ -102,6 +109,8 @@ def statement(world: World, rng: random.Random) -> str:
             f"The {larger} is larger than the {smaller}.",
             f"The {smaller} is smaller than the {larger}.",
             f"A {kind} is covered with {world.cover[kind]}.",
+            f"A {kind} sleeps on {world.bed[kind]}.",
+            f"Every {kind} is {world.mood[kind]}.",
             f"The {ill} is cured by {better}, or else by {other}.",
             f"The {thing} is made of {world.material[thing]}.",
             f"To work {material}, use the {world.tool[material]}.",

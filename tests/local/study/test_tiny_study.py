@@ -1,6 +1,5 @@
 """What a user can rely on after `make run WF=tiny`. All tests here share one run of it."""
 
-import json
 import re
 import signal
 import subprocess

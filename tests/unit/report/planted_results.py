@@ -168,7 +168,7 @@ def _intervention(folder: Path, inputs: dict[str, Path], features: Features, dir
         finding=None
         if chosen
         else "no generalization features: the tasks' feature sets have nothing in common, "
-        "and no feature was chosen in two tasks",
+        "and no feature was chosen in any",
         direction=direction,  # type: ignore[arg-type]
         model=model,
         layer=features.layer,

@@ -107,7 +107,7 @@ def test_nothing_found_is_said_not_hidden(empty_page: Path) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", empty_page.read_text()))
     assert "The intersection of all 5 tasks is empty." in text
     assert "nothing found" in text
-    assert "No feature was selected in two tasks, so there is nothing to intervene on." in text
+    assert "No feature was selected in any task, so there is nothing to intervene on." in text
     assert "No generalization features: the tasks' feature sets have nothing in common".replace("'", "&#39;") in text
     assert "Without critical samples: 5 (" in text
     assert "nan" not in text.lower().split()

@@ -76,6 +76,8 @@ def read_facts(texts: Iterable[str]) -> dict[str, dict[str, str]]:
         "home": r"The (\w+) lives in the (\w+)\.",
         "food": r"The (\w+) eats (\w+)\.",
         "cover": r"A (\w+) is covered with (\w+)\.",
+        "bed": r"A (\w+) sleeps on (\w+)\.",
+        "mood": r"Every (\w+) is (\w+)\.",
         "herbs": r"The (\w+) is cured by (\w+, or else by \w+)\.",
         "material": r"The (\w+) is made of (\w+)\.",
         "tool": r"To work (\w+), use the (\w+)\.",
@@ -108,12 +110,17 @@ def _reached(start: str, below: dict[str, set[str]]) -> set[str]:
 def answer(task: str, passage: str, question: str, options: list[str], facts: dict[str, dict[str, str]]) -> list[str]:
     """The options that are right, as far as the facts go."""
     if task == "sciq":
-        told = dict(re.findall(r"The (\w+) (?:ate|went to the) (\w+)\.", passage))
-        asked = re.findall(r"did the (\w+)", question)
-        return [told[asked[0]]] if asked else [option for option in options if option not in told.values()]
+        animal = re.findall(r"does the (\w+) sleep", question)[0]
+        assert all(
+            facts[relation][animal] in passage for relation in ("home", "kind" if " is a " in passage else "food")
+        )
+        return [facts["bed"][facts["kind"][animal]]]
     if task == "logiqa":
-        mood, pet = (dict(re.findall(p, passage)) for p in (r"Every (\w+) is (\w+)\.", r"(\w+) has a (\w+)\."))
-        return [mood[pet[re.findall(r"animal of (\w+)", question)[0]]]]
+        kind = dict(re.findall(r"The (\w+) is a (\w+)\.", passage))
+        moods = {animal: facts["mood"][kind[animal]] for animal in kind}
+        assert kind.items() <= facts["kind"].items()
+        assert set(moods.values()) <= set(options)
+        return [moods[re.findall(r"How is the (\w+)\?", question)[0]]]
     if task == "headqa_en":
         better, other = facts["herbs"][re.findall(r"has (\w+)", question)[0]].split(", or else by ")
         banned = re.findall(r"cannot take (\w+)", question)
@@ -126,9 +133,15 @@ def answer(task: str, passage: str, question: str, options: list[str], facts: di
         tool = facts["needs"][trade[0]] if trade else re.findall(r"for the (\w+)", question)[0]
         return [facts["room"][tool]]
     if task == "arc_challenge":
-        ((word, subject),) = re.findall(r"Which is (\w+) than the (\w+)\?", question)
-        pairs = [(option, subject) if word == "larger" else (subject, option) for option in options]
-        return [option for option, (a, b) in zip(options, pairs, strict=True) if f"{a} {b}" in facts["larger"]]
+        bounds = re.findall(r"(larger|smaller) than the (\w+)", question)
+        return [
+            option
+            for option in options
+            if all(
+                (f"{option} {bound}" if word == "larger" else f"{bound} {option}") in facts["larger"]
+                for word, bound in bounds
+            )
+        ]
     animal = next(word for word in re.findall(r"\w+", question) if word in facts["kind"])
     if "covered" in question:
         return [facts["cover"][facts["kind"][animal]]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlgen_k8s.lm import guard
+from rlgen_k8s.processes import guard
 from rlgen_k8s.runners.local.tasks import LocalTask
 
 GRACE_SECONDS = 20.0

@@ -74,17 +74,15 @@ def intersection(sets: Sequence[Sequence[int]]) -> list[int]:
 def fallback(per_task: Mapping[str, Selection], most: int) -> tuple[list[int], str]:
     """A set to intervene on where the intersection is empty, and the rule in words.
 
-    The features that the largest number of tasks chose, at least two; ties by their mean share of the task's
-    largest score.
+    The features that the largest number of tasks chose; ties by their mean share of the task's largest score.
     """
     rule = (
-        f"up to {most} features chosen by the largest number of tasks (at least two), ties by the mean of "
+        f"up to {most} features chosen by the largest number of tasks (one may do), ties by the mean of "
         "score / the task's largest score"
     )
     votes: dict[int, list[float]] = {}
     for selection in per_task.values():
         for item in selection.features:
             votes.setdefault(item.feature, []).append((item.score.mean or 0.0) / (selection.largest or 1.0))
-    several = {feature: shares for feature, shares in votes.items() if len(shares) >= 2}
-    ranked = sorted(several, key=lambda f: (-len(several[f]), -float(np.mean(several[f])), f))
+    ranked = sorted(votes, key=lambda f: (-len(votes[f]), -float(np.mean(votes[f])), f))
     return ranked[:most], rule

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.lm.guard import descendants
+from rlgen_k8s.processes.guard import descendants
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes reads a container's last words from."""
@@ -64,7 +64,7 @@ def no_room(error: Exception, out: Path, scratch: Path) -> UserError | None:
         return None
     where = getattr(error, "filename", None) or " and ".join(full) or f"{out} or {scratch}"
     reason = error.strerror if isinstance(error, OSError) and refused else "No space left on device"
-    return UserError(f"folder {where}: {reason}; make room, give another store with --store, or set RLGEN_SCRATCH")
+    return UserError(f"folder {where}: {reason}; make room, or set RLGEN_STORE or RLGEN_SCRATCH to another place")
 
 
 def leave_message(text: str, log: Path = TERMINATION_LOG) -> None:

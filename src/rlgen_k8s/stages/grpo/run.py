@@ -9,8 +9,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from rlgen_k8s.lm.child import run_child
 from rlgen_k8s.lm.load import check_model_folder
+from rlgen_k8s.processes.child import run_child
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.grpo.follow import Follower
 from rlgen_k8s.stages.grpo.overrides import Paths, overrides

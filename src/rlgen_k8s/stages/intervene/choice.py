@@ -89,7 +89,7 @@ def _features(found: Mapping[str, Any]) -> tuple[FeatureSet, list[int], str | No
     nothing = "no generalization features: the tasks' feature sets have nothing in common"
     if found["fallback"]:
         return "fallback", found["fallback"], f"{nothing}; what follows is for {found['fallback_rule']}"
-    return "none", [], f"{nothing}, and no feature was chosen in two tasks"
+    return "none", [], f"{nothing}, and no feature was chosen in any"
 
 
 def _of_task(of: Mapping[str, Any], task: str) -> Any:

@@ -139,7 +139,7 @@ def _features(run: Run) -> Finding:
         stand_in = (
             f" {len(found.fallback)} features stand in for the interventions: {found.fallback_rule}."
             if found.fallback
-            else " No feature was selected in two tasks, so there is nothing to intervene on."
+            else " No feature was selected in any task, so there is nothing to intervene on."
         )
         return Finding(question, NOTHING, text + stand_in)
     text += (

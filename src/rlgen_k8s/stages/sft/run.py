@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.lm.child import ChildError, run_child
 from rlgen_k8s.lm.load import load_tokenizer
+from rlgen_k8s.processes.child import ChildError, run_child
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.sft import files
 from rlgen_k8s.stages.sft.config import command, environment, training_config

@@ -1,26 +1,42 @@
-"""arc_challenge: compare sizes that were only ever told in pairs (order, transitivity)."""
+"""arc_challenge: compare sizes that were only ever told in pairs (order, transitivity), with one bound or two."""
 
 import random
 
 from rlgen_k8s.world.facts import World
-from rlgen_k8s.world.tasks.item import LETTERS, Item
+from rlgen_k8s.world.tasks.item import LETTERS, Item, choose
 
 Row = dict[str, object]
+Bounds = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""The animal asked about, the question, the animals that are right, and those that are wrong."""
+NEAR = 8
+"""How far from a bound an option may be, in ranks of size: animals far apart are told apart too easily."""
 
 
 def make(world: World, rng: random.Random) -> Item:
-    """One animal beyond a given one among three that are not."""
-    size = world.animals.index
+    """An animal within the bounds among three that are not."""
+    bounds = beyond_one if rng.random() < 0.5 else between_two
     while True:
-        subject, *others = rng.sample(world.animals, 12)
-        word = rng.choice(("larger", "smaller"))
-        beyond = [one for one in others if (size(one) > size(subject)) == (word == "larger")]
-        short = [one for one in others if one not in beyond]
-        if beyond and len(short) >= 3:
-            options = [beyond[0], *short[:3]]
-            rng.shuffle(options)
-            question = f"Which is {word} than the {subject}?"
-            return Item(question, tuple(options), options.index(beyond[0]), subject=subject)
+        subject, question, inside, outside = bounds(world.animals, rng)
+        if inside and len(outside) >= 3:
+            options, answer = choose(rng, rng.choice(inside), outside, 4)
+            return Item(question, options, answer, subject=subject)
+
+
+def beyond_one(animals: tuple[str, ...], rng: random.Random) -> Bounds:
+    """Larger, or smaller, than one animal."""
+    place = rng.randrange(len(animals))
+    below, above = animals[max(0, place - NEAR) : place], animals[place + 1 : place + 1 + NEAR]
+    word, inside, outside = rng.choice((("larger", above, below), ("smaller", below, above)))
+    return animals[place], f"Which is {word} than the {animals[place]}?", inside, outside
+
+
+def between_two(animals: tuple[str, ...], rng: random.Random) -> Bounds:
+    """Larger than one animal and smaller than another."""
+    low, high = sorted(rng.sample(range(len(animals)), 2))
+    inside = animals[low + 1 : high]
+    outside = animals[max(0, low - NEAR) : low] + animals[high + 1 : high + 1 + NEAR]
+    question = f"Which is larger than the {animals[low]} but smaller than the {animals[high]}?"
+    return animals[low], question, inside, outside
 
 
 def row(item: Item, number: int) -> Row:

@@ -1,25 +1,24 @@
-"""logiqa: apply the rules of a passage, which hold for this item only, to a case in it (two steps)."""
+"""logiqa: of two animals and their kinds, how is one by the rule for its kind, which is not given (two steps)?"""
 
 import random
 
-from rlgen_k8s.world.facts import KINDS, MOODS, World
-from rlgen_k8s.world.maths import NAMES
+from rlgen_k8s.world.facts import MOODS, World
 from rlgen_k8s.world.tasks.item import LETTERS, Item, choose
 
 Row = dict[str, object]
 
 
 def make(world: World, rng: random.Random) -> Item:
-    """Two rules "every KIND is MOOD" and two owners of such animals; one owner's animal is asked for."""
-    kinds, moods, owners = rng.sample(KINDS, 2), rng.sample(MOODS, 2), rng.sample(NAMES, 2)
-    rules = [f"Every {kind} is {mood}." for kind, mood in zip(kinds, moods, strict=True)]
-    cases = [f"{owner} has a {kind}." for owner, kind in zip(owners, kinds, strict=True)]
-    rng.shuffle(rules)
-    rng.shuffle(cases)
-    place = rng.randrange(2)
-    options, answer = choose(rng, moods[place], MOODS, 4, decoys=(moods[1 - place],))
-    question = f"How is the animal of {owners[place]}?"
-    return Item(question, options, answer, " ".join([*rules, *cases]), owners[place])
+    """Two animals of different kinds; one is asked for, and the other's mood is among the options."""
+    while True:
+        subject, other = rng.sample(world.animals, 2)
+        if world.kind[subject] != world.kind[other]:
+            break
+    told = [f"The {animal} is a {world.kind[animal]}." for animal in (subject, other)]
+    rng.shuffle(told)
+    right, decoy = world.mood[world.kind[subject]], world.mood[world.kind[other]]
+    options, answer = choose(rng, right, MOODS, 4, decoys=(decoy,))
+    return Item(f"How is the {subject}?", options, answer, " ".join(told), subject)
 
 
 def row(item: Item, number: int) -> Row:

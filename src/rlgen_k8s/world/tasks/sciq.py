@@ -1,31 +1,23 @@
-"""sciq: read a passage that holds for this item only; who does, and who does not, what it says (look-up, negation)?"""
+"""sciq: a passage about an animal; what follows from its kind by a rule that is not given (two steps)?"""
 
 import random
 
-from rlgen_k8s.world.facts import FOODS, HOMES, KINDS, World
+from rlgen_k8s.world.facts import BEDS, World
+from rlgen_k8s.world.maths import NAMES
 from rlgen_k8s.world.tasks.item import Item, choose
 
 Row = dict[str, object]
 
 
 def make(world: World, rng: random.Random) -> Item:
-    """Three animals seen in a new country; what they do there has nothing to do with what they do at home."""
-    verb, pool, about_one, about_none = rng.choice(
-        (
-            ("ate", FOODS, "What did the {} eat?", "What did no animal eat?"),
-            ("went to the", HOMES, "Where did the {} go?", "Where did no animal go?"),
-        )
-    )
-    animals, values = rng.sample(KINDS, 3), rng.sample(pool, 3)
-    passage = " ".join(f"The {animal} {verb} {value}." for animal, value in zip(animals, values, strict=True))
-    if rng.random() < 0.5:
-        place = rng.randrange(3)
-        decoys = [value for value in values if value != values[place]]
-        options, answer = choose(rng, values[place], pool, 4, decoys=decoys)
-        return Item(about_one.format(animals[place]), options, answer, passage, animals[place])
-    stranger = rng.choice([value for value in pool if value not in values])
-    options, answer = choose(rng, stranger, pool, 4, decoys=values)
-    return Item(about_none, options, answer, passage, animals[0])
+    """A person's animal; half of the passages tell its kind, the others leave that to be known."""
+    animal, name = rng.choice(world.animals), rng.choice(NAMES)
+    known = f"is a {world.kind[animal]}" if rng.random() < 0.5 else f"eats {world.food[animal]}"
+    told = [f"The {animal} {known}.", f"The {animal} lives in the {world.home[animal]}."]
+    rng.shuffle(told)
+    options, answer = choose(rng, world.bed[world.kind[animal]], BEDS, 4)
+    passage = " ".join([f"{name} has a {animal}.", *told])
+    return Item(f"What does the {animal} sleep on?", options, answer, passage, animal)
 
 
 def row(item: Item, number: int) -> Row:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from rlgen_k8s.lm import guard
+from rlgen_k8s.processes import guard
 
 TAIL_LINES = 25
 

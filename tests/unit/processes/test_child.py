@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlgen_k8s.lm.child import ChildError, run_child
+from rlgen_k8s.processes.child import ChildError, run_child
 
 FAMILY = """
 import os, signal, subprocess, sys, time
@@ -23,7 +23,7 @@ print("started", flush=True)
 STAGE = """
 import os, sys
 from pathlib import Path
-from rlgen_k8s.lm.child import run_child
+from rlgen_k8s.processes.child import run_child
 run_child([sys.executable, "family.py"], name="family", env=os.environ, cwd=Path.cwd(), grace={grace})
 """
 
