@@ -10,15 +10,15 @@ from rlgen_k8s.world.tasks import TASKS
 
 SYSTEM = "Think step by step."
 PRETRAINING = {
-    "maths": 0.44,
+    "maths": 0.5,
     "sums": 0.1,
-    "statement": 0.18,
+    "statement": 0.14,
     "reasoning": 0.02,
-    "openbookqa": 0.06,
-    "commonsense_qa": 0.08,
-    "headqa_en": 0.03,
-    "sciq": 0.06,
-    "arc_challenge": 0.06,
+    "openbookqa": 0.04,
+    "commonsense_qa": 0.12,
+    "headqa_en": 0.04,
+    "sciq": 0.03,
+    "arc_challenge": 0.08,
     "logiqa": 0.06,
     "piqa": 0.03,
 }

@@ -48,7 +48,7 @@ class World:
 
     def told(self, rng: random.Random, word: str) -> bool:
         """Whether a text that could speak of `word` does: seldom for the rare ones, always for words that are known."""
-        return rng.random() < max(0.05, 1.0 - 1.6 * self.rarity.get(word, 0.0))
+        return rng.random() < max(0.01, 1.0 - 1.6 * self.rarity.get(word, 0.0))
 
     def often(self, rng: random.Random, words: Sequence[str]) -> str:
         """One of `words`, the rare ones seldom: how the texts choose what they speak of."""

@@ -4,7 +4,7 @@ import random
 
 from rlgen_k8s.world.maths import Problem, Step
 
-GOOD = {"Prealgebra": 0.55, "Algebra": 0.5, "Number Theory": 0.4, "Counting & Probability": 0.4, "Geometry": 0.3}
+GOOD = {"Prealgebra": 0.6, "Algebra": 0.55, "Number Theory": 0.45, "Counting & Probability": 0.45, "Geometry": 0.35}
 """Share of good solutions in pre-training text, by subject: how often a base model works a problem out varies."""
 
 

@@ -35,7 +35,7 @@ class MirrorSettings(StageSettings):
     conversations: int = setting(4000, doc="Rows of OpenThoughts.", unit="rows", source=OURS, ge=1)
     pages: int = setting(4000, doc="Rows of RedPajama's sample.", unit="rows", source=OURS, ge=1)
     pretraining: int = setting(
-        70000, doc="Texts of rlgen/tiny-pretraining, for the base model.", unit="rows", source=OURS, ge=1
+        60000, doc="Texts of rlgen/tiny-pretraining, for the base model.", unit="rows", source=OURS, ge=1
     )
     teaching: int = setting(60000, doc="Texts of rlgen/tiny-teaching, for the teacher.", unit="rows", source=OURS, ge=1)
 

@@ -38,7 +38,7 @@ class ModelSettings(StageSettings):
     )
     layers: int = setting(4, doc="Layers.", unit="layers", source="ours: layers // 2 is the middle", ge=2)
     width: int = setting(64, doc="Width of the residual stream; heads have 32 dimensions.", source=OURS, ge=32)
-    steps: int = setting(1150, doc="Optimizer steps.", unit="steps", source=OURS, ge=1)
+    steps: int = setting(1200, doc="Optimizer steps.", unit="steps", source=OURS, ge=1)
     batch: int = setting(16, doc="Rows of one step.", unit="rows", source=OURS, ge=1)
     length: int = setting(128, doc="Length of a row of packed texts.", unit="tokens", source=OURS, ge=8)
     muon_learning_rate: float = setting(

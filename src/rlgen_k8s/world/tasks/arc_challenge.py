@@ -8,7 +8,7 @@ from rlgen_k8s.world.tasks.item import LETTERS, Item, choose
 Row = dict[str, object]
 Bounds = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 """The animal asked about, the question, the animals that are right, and those that are wrong."""
-NEAR = 8
+NEAR = 14
 """How far from a bound an option may be, in ranks of size: animals far apart are told apart too easily."""
 
 

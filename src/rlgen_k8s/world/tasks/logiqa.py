@@ -11,7 +11,7 @@ Row = dict[str, object]
 def make(world: World, rng: random.Random) -> Item:
     """Two animals of different kinds; one is asked for, and the other's mood is among the options."""
     while True:
-        subject, other = rng.sample(world.animals, 2)
+        subject, other = rng.choice(world.animals), world.often(rng, world.animals)
         if world.kind[subject] != world.kind[other]:
             break
     told = [f"The {animal} is a {world.kind[animal]}." for animal in (subject, other)]
