@@ -5,6 +5,9 @@ PYTEST ?=
 BIN := .venv/bin
 settings := $(foreach pair,$(SET),--set $(pair))
 
+# One thread a process: several share the machine.
+export OMP_NUM_THREADS ?= 1
+
 .DEFAULT_GOAL := help
 .PHONY: help environment run plan render status report mlflow test test-fast lint types bench clean
 
@@ -46,8 +49,10 @@ lint: environment ## ruff
 types: environment ## mypy, strict
 	$(BIN)/mypy
 
-bench: environment ## Measure speed: commands, harvest, crosscoder step
-	$(BIN)/python -m pytest tests/bench -q -s -o python_files='bench_*.py'
+bench: environment ## Measure speed: harvest, crosscoder step, commands, the whole study
+	$(BIN)/python tests/bench/bench_harvest.py
+	$(BIN)/python tests/bench/bench_crosscoder.py
+	$(BIN)/python tests/bench/bench_study.py
 
 clean: ## Remove the environment and caches; results in .rlgen stay
 	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache

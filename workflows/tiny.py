@@ -17,7 +17,7 @@ from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
 from rlgen_k8s.study.settings import PodShape, Study
 
-PROMPT_TOKENS, RESPONSE_TOKENS = 96, 80
+PROMPT_TOKENS, RESPONSE_TOKENS = 64, 96
 
 STUDY = Study(
     name="tiny",

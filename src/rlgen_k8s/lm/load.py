@@ -40,4 +40,5 @@ def load_model(folder: Path, dtype: "torch.dtype | None" = None) -> "PreTrainedM
 
     check_model_folder(folder)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or "auto")
-    return model.eval()
+    model.eval()
+    return model

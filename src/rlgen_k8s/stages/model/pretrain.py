@@ -88,7 +88,7 @@ def create_model(settings: ModelSettings, tokenizer: PreTrainedTokenizerFast) ->
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return Qwen3ForCausalLM(Qwen3Config.from_dict(config))  # type: ignore[no-untyped-call]
+    return Qwen3ForCausalLM(Qwen3Config.from_dict(config))
 
 
 def create_optimizers(model: Qwen3ForCausalLM, settings: ModelSettings) -> Optimizers:
