@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from rlgen_k8s.dag.contents import contents_of
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.store.keys import address_of, stage_key
@@ -70,6 +72,8 @@ def plan(study: Study) -> list[Node]:
     def node(name: str, stage: str, settings: StageSettings, inputs: Mapping[str, Node | Input], **fill: Any) -> Node:
         common = {"seed": study.seed, "instruction": study.instruction}
         update = {k: v for k, v in common.items() if k in type(settings).model_fields} | fill
+        if path := getattr(settings, "path", None):
+            update["contents"] = contents_of(f"{name}.path", Path(path))
         refs = {name: Input(item) if isinstance(item, Node) else item for name, item in inputs.items()}
         shape = study.pods.get(stage, PodShape())
         return Node(name, stage, type(settings).model_validate(settings.model_dump() | update), refs, shape)

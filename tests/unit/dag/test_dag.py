@@ -54,6 +54,21 @@ def test_a_setting_changes_the_addresses_of_what_depends_on_it_and_no_others(stu
     assert {"sft", "evaluate-sft", "harvest-sft", "crosscoder-sft-1", "crosscoder-joint", "report"} & same == set()
 
 
+def test_new_contents_in_a_folder_of_the_user_s_are_a_new_result(tmp_path):
+    def addresses():
+        study = load_study("tiny", ["base.source=folder", f"base.path={tmp_path}"])
+        return {node.name: node.address for node in plan(study)}
+
+    (tmp_path / "config.json").write_text("{}")
+    before = addresses()
+    assert addresses() == before
+    (tmp_path / "config.json").write_text("{ }")
+    after = addresses()
+    assert {name for name in before if before[name] == after[name]} == {"mirror", "teacher", "problems", "traces"}
+    with pytest.raises(UserError, match=r"base\.path='/nowhere'"):
+        plan(load_study("tiny", ["base.source=folder", "base.path=/nowhere"]))
+
+
 def test_the_shape_of_a_pod_is_no_part_of_an_address(study):
     other = load_study("tiny", ["pods.sft.cpu=64"])
     assert [node.address for node in plan(other)][:-1] == [node.address for node in plan(study)][:-1]

@@ -20,11 +20,11 @@ class MirrorSettings(StageSettings):
     )
     path: str | None = setting(
         None,
-        doc="With kind folder: holds <org>/<name>/README.md and parquet files for every set. Name a new folder for "
-        "new contents: results are found again by this path.",
+        doc="With kind folder: holds <org>/<name>/README.md and parquet files for every set.",
         source="ours",
         min_length=1,
     )
+    contents: str = setting("", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours")
     problems: int = setting(
         2000, doc="Rows of MATH's training split, and of DeepScaleR.", unit="problems", source=OURS, ge=1
     )

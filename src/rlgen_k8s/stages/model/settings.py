@@ -20,11 +20,11 @@ class ModelSettings(StageSettings):
     )
     path: str | None = setting(
         None,
-        doc="With source folder: a model in Hugging Face format, tokenizer with chat template included. Name a new "
-        "folder for new contents: results are found again by this path.",
+        doc="With source folder: a model in Hugging Face format, tokenizer with chat template included.",
         source="ours",
         min_length=1,
     )
+    contents: str = setting("", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours")
     text: tuple[str, ...] = setting(
         ("rlgen/tiny-pretraining",), doc="Sets of the mirror to train on (column `text`).", source=OURS, min_length=1
     )
