@@ -1,4 +1,4 @@
-"""To which model a feature belongs, by the L1 norms of its decoder rows (STUDY.md, "NRN" and "MAS").
+"""To which model a feature belongs, by the L1 norms of its decoder rows (docs/study.md, "NRN" and "MAS").
 
 A feature whose decoder rows are all zero writes nothing and belongs nowhere: its value is NaN.
 """

@@ -25,7 +25,7 @@ def decoder_norms(crosscoder: Crosscoder) -> Tensor:
 
 
 def crosscoder_loss(crosscoder: Crosscoder, x: Tensor) -> Loss:
-    """The loss of a batch `x: [batch, M * d]` (STUDY.md, "loss")."""
+    """The loss of a batch `x: [batch, M * d]` (docs/study.md, "loss")."""
     features = crosscoder.encode(x)
     squared_error = (crosscoder.decode(features) - x).square().sum(dim=1).mean()
     sparsity = (features * decoder_norms(crosscoder).sum(dim=1)).sum(dim=1).mean()

@@ -83,7 +83,7 @@ class Crosscoder:
         return features @ self.decoder + self.decoder_bias
 
     def encode_branch(self, x_model: Tensor, model: str) -> Tensor:
-        """One model's branch `f^(m) = ReLU(x_m W_enc[m] + b_enc)`: [..., d] to [..., D] (STUDY.md)."""
+        """One model's branch `f^(m) = ReLU(x_m W_enc[m] + b_enc)`: [..., d] to [..., D] (docs/study.md)."""
         return torch.relu(x_model @ self.encoder[self.columns(model)] + self.encoder_bias)
 
     def to(self, device: torch.device | str) -> "Crosscoder":

@@ -1,4 +1,4 @@
-"""A crosscoder in a folder: `crosscoder.safetensors` with the tensors in STUDY.md's shapes, and `config.json`.
+"""A crosscoder in a folder: `crosscoder.safetensors` with the tensors in docs/study.md's shapes, and `config.json`.
 
 Tensors: `W_enc` [M, d, D], `b_enc` [D], `W_dec` [M, D, d], `b_dec` [M, d], all for scaled activations; the scales stand
 in `config.json` beside the models' names. `Crosscoder.folded()` gives the form for raw activations.

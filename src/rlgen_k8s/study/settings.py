@@ -58,8 +58,8 @@ class Study(StageSettings):
     )
 
     mirror: MirrorSettings = MirrorSettings()
-    base: ModelSettings = setting(doc="The base model.", source="STUDY.md settings")
-    teacher: ModelSettings = setting(doc="The teacher whose traces SFT learns from.", source="STUDY.md settings")
+    base: ModelSettings = setting(doc="The base model.", source="docs/study.md, settings")
+    teacher: ModelSettings = setting(doc="The teacher whose traces SFT learns from.", source="docs/study.md, settings")
     problems: ProblemsSettings = ProblemsSettings()
     traces: TracesSettings = TracesSettings()
     sft: SftSettings = SftSettings()

@@ -51,7 +51,7 @@ def test_settings_explains_a_field(tmp_path):
     shown = rlgen("settings", "tiny", "grpo.clip", home=tmp_path).stdout
     assert "grpo.clip_low" in shown
     assert "0.22" in shown
-    assert "STUDY.md" in shown
+    assert "docs/study.md" in shown
 
 
 @pytest.mark.parametrize(

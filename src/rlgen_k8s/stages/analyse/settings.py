@@ -45,7 +45,7 @@ class AnalyseSettings(StageSettings):
         0.5,
         doc="Share of a task's critical samples that features are selected on; the rest is held out.",
         unit="share",
-        source="ours: STUDY.md weakness 1",
+        source="ours: docs/study.md, weakness 1",
         gt=0,
         lt=1,
     )
@@ -67,7 +67,7 @@ class AnalyseSettings(StageSettings):
         10,
         doc="Random sets of features, matched in norm and firing rate, that serve as controls.",
         unit="sets",
-        source="ours: STUDY.md weakness 1",
+        source="ours: docs/study.md, weakness 1",
         ge=1,
     )
     sign_flips: int = setting(

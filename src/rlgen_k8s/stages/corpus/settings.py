@@ -13,21 +13,21 @@ class CorpusSettings(StageSettings):
         200_000_000,
         doc="Training tokens of open-thoughts/OpenThoughts-114k, in the chat template; all of it if it has fewer.",
         unit="tokens",
-        source="STUDY.md settings",
+        source="docs/study.md, settings",
         ge=0,
     )
     text_tokens: int = setting(
         200_000_000,
         doc="Training tokens of togethercomputer/RedPajama-Data-1T-Sample; all of it if it has fewer.",
         unit="tokens",
-        source="STUDY.md settings",
+        source="docs/study.md, settings",
         ge=0,
     )
     evaluation_tokens: int = setting(
         1_000_000,
         doc="Tokens kept apart for measuring, of documents that training does not see, shared among the sources.",
         unit="tokens",
-        source="GROUND.md costs",
+        source="ours: costs little to keep",
         ge=1,
     )
     length: int = setting(

@@ -10,14 +10,24 @@ class CrosscoderSettings(StageSettings):
 
     seed: int = seed_setting()
     models: tuple[str, ...] = setting(
-        ("base", "tuned"), doc="Names of the models, in order; filled from the study.", source="STUDY.md settings"
+        ("base", "tuned"), doc="Names of the models, in order; filled from the study.", source="docs/study.md, settings"
     )
-    n_features: int = setting(32768, doc="D, features of the dictionary.", unit="features", source="STUDY.md", ge=1)
-    sparsity_weight: float = setting(2.0, doc="λ, weight of the sparsity penalty.", source="STUDY.md settings", ge=0)
-    batch: int = setting(1024, doc="Tokens of a training step.", unit="tokens", source="STUDY.md settings", ge=1)
-    learning_rate: float = setting(1e-4, doc="Adam's learning rate at its peak.", source="STUDY.md settings", gt=0)
+    n_features: int = setting(
+        32768, doc="D, features of the dictionary.", unit="features", source="docs/study.md", ge=1
+    )
+    sparsity_weight: float = setting(
+        2.0, doc="λ, weight of the sparsity penalty.", source="docs/study.md, settings", ge=0
+    )
+    batch: int = setting(1024, doc="Tokens of a training step.", unit="tokens", source="docs/study.md, settings", ge=1)
+    learning_rate: float = setting(
+        1e-4, doc="Adam's learning rate at its peak.", source="docs/study.md, settings", gt=0
+    )
     epochs: int = setting(
-        1, doc="Passes over the training tokens, each in an order of its own.", unit="epochs", source="STUDY.md", ge=1
+        1,
+        doc="Passes over the training tokens, each in an order of its own.",
+        unit="epochs",
+        source="docs/study.md",
+        ge=1,
     )
     sparsity_warmup: float = setting(
         0.05,
@@ -39,7 +49,9 @@ class CrosscoderSettings(StageSettings):
         source="ours: paper silent; ckkissane/crosscoder-model-diff-replication",
         gt=0,
     )
-    decoder_norm: float = setting(0.08, doc="Norm of each decoder row at the start.", source="STUDY.md symbols", gt=0)
+    decoder_norm: float = setting(
+        0.08, doc="Norm of each decoder row at the start.", source="docs/study.md, symbols", gt=0
+    )
     log_interval: int = setting(50, doc="Steps between points of the curves.", unit="steps", source="ours", ge=1)
     resume_interval: int = setting(
         5000, doc="Steps between resume points.", unit="steps", source="ours: minutes of work on one H200", ge=1

@@ -25,10 +25,14 @@ class EvaluateSettings(StageSettings):
         None, doc="Samples of each task to score, from its start; none for all.", unit="samples", source="ours", ge=1
     )
     repeats_math500: int = setting(
-        3, doc="Responses to each problem of MATH500.", unit="responses", source="STUDY.md settings", ge=1
+        3, doc="Responses to each problem of MATH500.", unit="responses", source="docs/study.md, settings", ge=1
     )
     repeats_aime: int = setting(
-        10, doc="Responses to each problem of AIME24 and AIME25.", unit="responses", source="STUDY.md settings", ge=1
+        10,
+        doc="Responses to each problem of AIME24 and AIME25.",
+        unit="responses",
+        source="docs/study.md, settings",
+        ge=1,
     )
     temperature: float = setting(
         0.6, doc="Sampling temperature of maths responses; 0 is greedy.", source="Qwen3 model card: paper silent", ge=0
@@ -40,7 +44,7 @@ class EvaluateSettings(StageSettings):
         20, doc="Tokens to sample from; 0 keeps all.", unit="tokens", source="Qwen3 model card: paper silent", ge=0
     )
     max_new_tokens: int = setting(
-        16384, doc="Length limit of a maths response.", unit="tokens", source="STUDY.md: RL's 16 K", ge=1
+        16384, doc="Length limit of a maths response.", unit="tokens", source="docs/study.md: RL's 16 K", ge=1
     )
     tokens_per_batch: int = setting(
         32768, doc="Tokens in one forward pass over multiple-choice options.", unit="tokens", source="ours", ge=1

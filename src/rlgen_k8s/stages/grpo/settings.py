@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
 
-_STUDY = "STUDY.md settings"
+_STUDY = "docs/study.md, settings"
 
 
 class GrpoSettings(StageSettings):

@@ -3,7 +3,7 @@
     f = ReLU(x W_enc[m] + b_enc)        x' = x + (f' − f) W_dec[m]
 
 with weights for raw activations (`Crosscoder.folded`). Only the change of the features is decoded, so what the
-crosscoder does not reconstruct stays as it was (STUDY.md, weakness 6).
+crosscoder does not reconstruct stays as it was (docs/study.md, weakness 6).
 """
 
 from collections.abc import Callable, Sequence

@@ -33,7 +33,7 @@ class InterveneSettings(StageSettings):
         (0.25, 0.5),
         doc="Parts of the way from a feature's own activation to 0 or to `value`, to see a dose-response.",
         unit="share of the intervention",
-        source="ours: STUDY.md weakness 1",
+        source="ours: docs/study.md, weakness 1",
     )
     tasks: tuple[MultipleChoiceTask, ...] = setting(
         tuple(task for task in get_args(MultipleChoiceTask) if task not in UNSEEN),
@@ -48,14 +48,14 @@ class InterveneSettings(StageSettings):
         5,
         doc="Sets of random features, matched in norm and firing rate, to compare with (as many as `analyse` drew).",
         unit="sets",
-        source="ours: STUDY.md weakness 1",
+        source="ours: docs/study.md, weakness 1",
         ge=1,
     )
     random_directions: int = setting(
         5,
         doc="Random directions to compare with, each moved along by as much as the intervention moves at that token.",
         unit="directions",
-        source="ours: STUDY.md weakness 1",
+        source="ours: docs/study.md, weakness 1",
         ge=1,
     )
     loss_sequences: int = setting(

@@ -16,6 +16,6 @@ class ProblemsSettings(StageSettings):
         47000,
         doc="Problems to keep of MATH and DeepScaleR together, drawn by the seed; all of them if there are fewer.",
         unit="problems",
-        source="STUDY.md settings",
+        source="docs/study.md, settings",
         ge=1,
     )

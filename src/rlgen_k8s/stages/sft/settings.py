@@ -11,7 +11,7 @@ class SftSettings(StageSettings):
     """See each field."""
 
     seed: int = seed_setting()
-    batch: int = setting(128, doc="Global batch.", unit="traces", source="STUDY.md settings", ge=1)
+    batch: int = setting(128, doc="Global batch.", unit="traces", source="docs/study.md, settings", ge=1)
     per_device_batch: int = setting(
         1, doc="Traces in one forward pass of one process.", unit="traces", source="ours: 16 K tokens on one H200", ge=1
     )
@@ -19,10 +19,10 @@ class SftSettings(StageSettings):
     deepspeed_stage: Literal[2, 3] | None = setting(
         3,
         doc="ZeRO stage of DeepSpeed; none: plain training of one process.",
-        source="STUDY.md: LLaMA-Factory; stage ours",
+        source="docs/study.md: LLaMA-Factory; stage ours",
     )
-    epochs: int = setting(1, doc="Passes over the traces.", unit="epochs", source="STUDY.md settings", ge=1)
-    learning_rate: float = setting(5e-5, doc="Peak learning rate.", source="STUDY.md settings", gt=0)
+    epochs: int = setting(1, doc="Passes over the traces.", unit="epochs", source="docs/study.md, settings", ge=1)
+    learning_rate: float = setting(5e-5, doc="Peak learning rate.", source="docs/study.md, settings", gt=0)
     scheduler: Literal["cosine", "linear", "constant_with_warmup"] = setting(
         "cosine", doc="Course of the learning rate after the warm-up.", source="ours: LLaMA-Factory's examples"
     )

@@ -1,4 +1,4 @@
-"""A teacher's chains of thought for the problems, those with the right answer kept (STUDY.md, SFT targets)."""
+"""A teacher's chains of thought for the problems, those with the right answer kept (docs/study.md, SFT targets)."""
 
 import json
 from collections import Counter

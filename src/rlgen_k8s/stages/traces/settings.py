@@ -19,7 +19,7 @@ class TracesSettings(StageSettings):
         16384,
         doc="Length limit of a response; a longer one is rejected.",
         unit="tokens",
-        source="STUDY.md: RL's 16 K",
+        source="docs/study.md: RL's 16 K",
         ge=1,
     )
     batch_size: int = setting(64, doc="Prompts generated together.", unit="prompts", source="ours: fits one H200", ge=1)
