@@ -21,9 +21,11 @@ print("started", flush=True)
 {then}
 """
 STAGE = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from rlgen_k8s.processes.child import run_child
+# A shell starts background jobs, and so perhaps these tests, with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run_child([sys.executable, "family.py"], name="family", env=os.environ, cwd=Path.cwd(), grace={grace})
 """
 

@@ -26,7 +26,7 @@ class StoredResume:
     scratch: Path
 
     def newest(self) -> ResumePoint | None:
-        """The newest whole point, verified, or None. Damaged ones are named on stderr and removed."""
+        """The newest whole point, verified, or None. Says which; damaged ones are named on stderr and removed."""
         for name in reversed(self._whole()):
             try:
                 manifest, path = self._fetch(name)
@@ -34,6 +34,7 @@ class StoredResume:
                 print(f"{error}; going on from the point before it", file=sys.stderr, flush=True)
                 self._remove(name)
             else:
+                print(f"{self.address}: going on from step {manifest.step}", flush=True)
                 return ResumePoint(manifest.step, path)
         return None
 
