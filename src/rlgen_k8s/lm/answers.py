@@ -14,6 +14,7 @@ A box that is opened and never closed is a response cut short: it and what follo
 """
 
 import functools
+import itertools
 import logging
 import re
 
@@ -21,6 +22,8 @@ from rlgen_k8s.errors import UserError
 
 LONGEST_WORDS = 40
 LONGEST_EXPRESSION = 200
+DEEPEST_EXPRESSION = 12
+"""Brackets in brackets; sympy's work on nested sets grows exponentially with it."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _ANNOUNCED = re.compile(r"(?:\b(?:final\s+answer|the\s+answer)\b(?:\s+is\b)?|\banswer\s*:)[\s:=*]*", re.IGNORECASE)
@@ -125,7 +128,9 @@ def _is_words(answer: str) -> bool:
 
 
 def _expensive(answer: str) -> bool:
-    return len(answer) > LONGEST_EXPRESSION or _EXPENSIVE.search(answer) is not None
+    depths = itertools.accumulate((c in "([{") - (c in ")]}") for c in answer)
+    too_deep = max(depths, default=0) > DEEPEST_EXPRESSION
+    return too_deep or len(answer) > LONGEST_EXPRESSION or _EXPENSIVE.search(answer) is not None
 
 
 @functools.lru_cache(maxsize=4096)
