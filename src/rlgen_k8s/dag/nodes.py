@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rlgen_k8s.dag.contents import contents_of
+from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.store.keys import address_of, stage_key
-from rlgen_k8s.study.settings import CHECKPOINTS, PodShape, Study
+from rlgen_k8s.study.settings import PodShape, Study
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from typing import Generic, Protocol, TypeVar
 
 from rlgen_k8s.stages.settings import StageSettings
 
+CHECKPOINTS = 5
+"""Checkpoints of SFT and of RL, one each 1/5 epoch (paper 5.2). The figures of the report are drawn for five."""
+
 S = TypeVar("S", bound=StageSettings)
 
 

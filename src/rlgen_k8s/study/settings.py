@@ -18,9 +18,6 @@ from rlgen_k8s.stages.settings import StageSettings, setting
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
 
-CHECKPOINTS = 5
-"""Checkpoints of SFT and of RL, one each 1/5 epoch (paper 5.2). The figures of the report are drawn for five."""
-
 
 class PodShape(BaseModel):
     """What a stage's pod asks for. No part of a key: a result does not depend on it."""

@@ -21,9 +21,8 @@ from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, fin
 from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, Generalization
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
-from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.contract import CHECKPOINTS, Context
 
-CHECKPOINTS = range(1, 6)
 FAMILIES = ("sft", "rl")
 
 
@@ -35,7 +34,7 @@ def run(context: Context[AnalyseSettings]) -> None:
 
     families = {}
     for name in FAMILIES:
-        folders = [inputs[f"crosscoder-{name}-{k}"] for k in CHECKPOINTS]
+        folders = [inputs[f"crosscoder-{name}-{k}"] for k in range(1, CHECKPOINTS + 1)]
         families[name], found = analyse_family(folders, settings, edges)
         arrays |= {f"{name}-{key}": value for key, value in found.items()}
 

@@ -1,8 +1,7 @@
 """How many steps an epoch has, and after which of them a fifth of the training is done."""
 
 from rlgen_k8s.errors import UserError
-
-FIFTHS = 5
+from rlgen_k8s.stages.contract import CHECKPOINTS
 
 
 def checkpoint_steps(n_prompts: int, prompts_per_step: int, epochs: int) -> list[int]:
@@ -12,9 +11,9 @@ def checkpoint_steps(n_prompts: int, prompts_per_step: int, epochs: int) -> list
     Raises `UserError` if the training has fewer than five steps.
     """
     steps = n_prompts // prompts_per_step * epochs
-    if steps < FIFTHS:
+    if steps < CHECKPOINTS:
         raise UserError(
             f"prompts_per_step {prompts_per_step}: {n_prompts} problems make {steps} steps in {epochs} epoch(s), and "
-            f"{FIFTHS} checkpoints need at least {FIFTHS}; use fewer prompts per step or more problems"
+            f"{CHECKPOINTS} checkpoints need at least {CHECKPOINTS}; use fewer prompts per step or more problems"
         )
-    return [-(-steps * fifth // FIFTHS) for fifth in range(1, FIFTHS + 1)]
+    return [-(-steps * fifth // CHECKPOINTS) for fifth in range(1, CHECKPOINTS + 1)]

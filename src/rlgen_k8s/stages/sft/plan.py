@@ -3,8 +3,7 @@
 from math import ceil
 
 from rlgen_k8s.errors import UserError
-
-CHECKPOINTS = 5
+from rlgen_k8s.stages.contract import CHECKPOINTS
 
 
 def total_steps(traces: int, batch: int, epochs: int) -> int:
