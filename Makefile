@@ -1,6 +1,8 @@
 # `make` alone lists what there is.
 WF ?= tiny
 SET ?=
+NAME ?=
+TASK ?=
 PYTEST ?=
 BIN := .venv/bin
 settings := $(foreach pair,$(SET),--set $(pair))
@@ -10,6 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help environment run plan render status report mlflow test test-fast lint types bench clean
+.PHONY: cluster cluster-down images install uninstall doctor submit watch logs stop resubmit test-cluster bench-cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +56,45 @@ bench: environment ## Measure speed: harvest, crosscoder step, commands, the who
 	$(BIN)/python tests/bench/bench_harvest.py
 	$(BIN)/python tests/bench/bench_crosscoder.py
 	$(BIN)/python tests/bench/bench_study.py
+
+cluster: ## Start a Kubernetes on this machine, for development (GPUS=8 for fake GPUs)
+	@platform/cluster/up
+
+cluster-down: ## Stop it; nothing of it is left running
+	@platform/cluster/down
+
+images: environment ## Build the images and push them to REGISTRY (default: the development cluster's)
+	@images/build
+
+install: ## Install or upgrade the platform on the current cluster (VALUES=dev|gpu-box|production)
+	@platform/install
+
+uninstall: ## Remove the platform; its data stay
+	@platform/uninstall
+
+doctor: environment ## Check what a submission of WF needs
+	@$(BIN)/rlgen doctor $(WF) $(settings)
+
+submit: environment ## Submit the study WF to Argo
+	@$(BIN)/rlgen submit $(WF) $(settings)
+
+watch: environment ## Follow a workflow (NAME=…, default: the newest)
+	@$(BIN)/rlgen watch $(NAME)
+
+logs: environment ## Print the log of a task (TASK=…, NAME=…)
+	@$(BIN)/rlgen logs $(TASK) $(NAME)
+
+stop: environment ## Stop a workflow (NAME=…, default: the newest)
+	@$(BIN)/rlgen stop $(NAME)
+
+resubmit: environment ## Submit a workflow's study again; what is finished is not run again
+	@$(BIN)/rlgen resubmit $(NAME)
+
+test-cluster: environment cluster images install ## Run the tests on the current cluster
+	$(BIN)/python -m pytest tests/charts tests/cluster $(PYTEST)
+
+bench-cluster: environment ## Measure speed on the current cluster
+	$(BIN)/python tests/bench/bench_cluster.py
 
 clean: ## Remove the environment and caches; results in .rlgen stay
 	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache
