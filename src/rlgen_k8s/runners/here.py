@@ -12,9 +12,9 @@ from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.verdicts import Verdict, judge
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.home import Home, home
-from rlgen_k8s.runners.local.schedule import Phase
-from rlgen_k8s.runners.local.view import LiveView, PlainView, View, clock
 from rlgen_k8s.runners.lock import only_run
+from rlgen_k8s.runners.states import Phase
+from rlgen_k8s.runners.view import LiveView, PlainView, View, clock
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.load import load_study

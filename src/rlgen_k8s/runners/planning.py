@@ -11,7 +11,7 @@ from rlgen_k8s.dag.verdicts import Verdict, judge
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.home import home
 from rlgen_k8s.runners.local import state
-from rlgen_k8s.runners.local.view import clock, describe
+from rlgen_k8s.runners.view import clock, describe
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.study.explain import settings_table
 from rlgen_k8s.study.load import load_study

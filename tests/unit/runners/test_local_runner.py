@@ -16,9 +16,10 @@ from rich.console import Console
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local import state
 from rlgen_k8s.runners.local.run import run_tasks
-from rlgen_k8s.runners.local.schedule import Phase, by_urgency, fitting
+from rlgen_k8s.runners.local.schedule import by_urgency, fitting
 from rlgen_k8s.runners.local.tasks import LocalTask, read_tasks
-from rlgen_k8s.runners.local.view import PlainView
+from rlgen_k8s.runners.states import Phase
+from rlgen_k8s.runners.view import PlainView
 
 
 def shell(name: str, script: str, **more) -> Container:
@@ -179,7 +180,7 @@ RUN = """
     from rich.console import Console
     from rlgen_k8s.runners.local.run import Stopped, run_tasks
     from rlgen_k8s.runners.local.tasks import LocalTask
-    from rlgen_k8s.runners.local.view import PlainView
+    from rlgen_k8s.runners.view import PlainView
     folder = Path(sys.argv[1])
     script = f"echo $$ > {folder}/pid; sleep 300 & echo $! > {folder}/grandchild; wait"
     try:

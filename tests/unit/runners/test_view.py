@@ -5,9 +5,8 @@ import time
 
 from rich.console import Console
 
-from rlgen_k8s.runners.local.schedule import Phase
-from rlgen_k8s.runners.local.state import TaskState
-from rlgen_k8s.runners.local.view import LiveView, PlainView, clock, describe
+from rlgen_k8s.runners.states import Phase, TaskState
+from rlgen_k8s.runners.view import LiveView, PlainView, clock, describe
 
 
 def running(done: int, total: int, seconds: float) -> TaskState:

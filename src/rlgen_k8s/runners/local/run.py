@@ -11,10 +11,9 @@ from types import FrameType
 
 from rlgen_k8s.runners.local import process, schedule, state
 from rlgen_k8s.runners.local.expressions import holds
-from rlgen_k8s.runners.local.schedule import Phase
-from rlgen_k8s.runners.local.state import TaskState
 from rlgen_k8s.runners.local.tasks import LocalTask
-from rlgen_k8s.runners.local.view import View
+from rlgen_k8s.runners.states import Phase, TaskState
+from rlgen_k8s.runners.view import View
 
 POLL_SECONDS = 0.1
 SAVE_SECONDS = 1.0

@@ -1,26 +1,9 @@
 """Which tasks may start now, and in what order: plain functions of the tasks and their states."""
 
 from collections.abc import Collection, Mapping, Sequence
-from enum import StrEnum
 
 from rlgen_k8s.runners.local.tasks import LocalTask
-
-
-class Phase(StrEnum):
-    """The state of a task, in Argo's words."""
-
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    SKIPPED = "Skipped"
-    OMITTED = "Omitted"
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing more will happen to the task."""
-        return self not in (Phase.PENDING, Phase.RUNNING)
-
+from rlgen_k8s.runners.states import Phase
 
 PASSED = (Phase.SUCCEEDED, Phase.SKIPPED)
 

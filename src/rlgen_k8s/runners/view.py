@@ -11,14 +11,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rlgen_k8s.runners.local.schedule import Phase
-from rlgen_k8s.runners.local.state import TaskState
+from rlgen_k8s.runners.states import Phase, TaskState
 
 _MARKS = {
     Phase.PENDING: ("·", "dim"),
     Phase.RUNNING: ("▶", "cyan"),
     Phase.SUCCEEDED: ("✔", "green"),
     Phase.FAILED: ("✖", "red"),
+    Phase.ERROR: ("✖", "red"),
     Phase.SKIPPED: ("○", "dim"),
     Phase.OMITTED: ("○", "dim"),
 }
