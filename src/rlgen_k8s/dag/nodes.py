@@ -1,6 +1,6 @@
 """The DAG of the study, on one page. Every address is known here, before anything has run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,39 +67,32 @@ class Node:
         return Input(self, path)
 
 
+@dataclass(frozen=True)
+class Training:
+    """One whole training: base model, SFT and RL with one seed, each evaluated on the same tasks."""
+
+    mirror: Node
+    base: Node
+    problems: Node
+    traces: Node
+    sft: Node
+    grpo: Node
+    final: Mapping[str, Node | Input]
+    """By model: base, sft, rl as they are after training."""
+    evaluations: Mapping[str, Node]
+    """By model."""
+
+
 def plan(study: Study) -> list[Node]:
     """All nodes of `study`, each after the nodes it reads."""
+    node = _maker(study, study.seed)
+    main = _train(study, node)
+    replicates = {seed: _train(study, _maker(study, seed, f"-seed{seed}")) for seed in study.replicates}
 
-    def node(name: str, stage: str, settings: StageSettings, inputs: Mapping[str, Node | Input], **fill: Any) -> Node:
-        common = {"seed": study.seed, "instruction": study.instruction}
-        update = {k: v for k, v in common.items() if k in type(settings).model_fields} | fill
-        if path := getattr(settings, "path", None):
-            update["contents"] = contents_of(f"{name}.path", Path(path))
-        refs = {name: Input(item) if isinstance(item, Node) else item for name, item in inputs.items()}
-        shape = study.pods.get(stage, PodShape())
-        return Node(name, stage, type(settings).model_validate(settings.model_dump() | update), refs, shape)
-
-    mirror = node("mirror", "mirror", study.mirror, {})
-    base = node("base", "model", study.base, {"mirror": mirror})
-    teacher = node("teacher", "model", study.teacher, {"mirror": mirror})
-    problems = node("problems", "problems", study.problems, {"mirror": mirror})
-    corpus = node("corpus", "corpus", study.corpus, {"mirror": mirror, "base": base})
-
-    traces = node("traces", "traces", study.traces, {"problems": problems, "teacher": teacher})
-    sft = node("sft", "sft", study.sft, {"base": base, "traces": traces})
-    grpo = node("grpo", "grpo", study.grpo, {"base": base, "problems": problems})
-
+    corpus = node("corpus", "corpus", study.corpus, {"mirror": main.mirror, "base": main.base})
+    tuned = {"sft": main.sft, "rl": main.grpo}
     steps = range(1, CHECKPOINTS + 1)
-    last = f"checkpoints/{CHECKPOINTS}"
-    tuned = {"sft": sft, "rl": grpo}
-    final: dict[str, Node | Input] = {"base": base, "sft": sft.at(last), "rl": grpo.at(last)}
-
-    evaluations = {
-        name: node(f"evaluate-{name}", "evaluate", study.evaluate, {"model": model, "mirror": mirror})
-        for name, model in final.items()
-    }
-
-    harvests = {"base": node("harvest-base", "harvest", study.harvest, {"corpus": corpus, "base": base})}
+    harvests = {"base": node("harvest-base", "harvest", study.harvest, {"corpus": corpus, "base": main.base})}
     for name, trained in tuned.items():
         checkpoints = {str(k): trained.at(f"checkpoints/{k}") for k in steps}
         harvests[name] = node(f"harvest-{name}", "harvest", study.harvest, {"corpus": corpus, **checkpoints})
@@ -110,7 +103,7 @@ def plan(study: Study) -> list[Node]:
             inputs |= {f"model-{label}": model, f"activations-{label}": activations}
         return node(f"crosscoder-{name}", "crosscoder", study.crosscoder, inputs, models=tuple(models))
 
-    of_base = (base, harvests["base"].at("base"))
+    of_base = (main.base, harvests["base"].at("base"))
     crosscoders = {
         f"{name}-{k}": crosscoder(
             f"{name}-{k}", {"base": of_base, name: (trained.at(f"checkpoints/{k}"), harvests[name].at(str(k)))}
@@ -120,7 +113,7 @@ def plan(study: Study) -> list[Node]:
     }
     crosscoders["joint"] = crosscoder(
         "joint",
-        {"base": of_base} | {name: (final[name], harvests[name].at(str(CHECKPOINTS))) for name in tuned},
+        {"base": of_base} | {name: (main.final[name], harvests[name].at(str(CHECKPOINTS))) for name in tuned},
     )
 
     analyse = node(
@@ -129,21 +122,21 @@ def plan(study: Study) -> list[Node]:
         study.analyse,
         {
             **{f"crosscoder-{name}": trained for name, trained in crosscoders.items()},
-            **{f"evaluation-{name}": evaluation for name, evaluation in evaluations.items()},
-            "model-base": base,
-            "model-rl": final["rl"],
+            **{f"evaluation-{name}": evaluation for name, evaluation in main.evaluations.items()},
+            "model-base": main.base,
+            "model-rl": main.final["rl"],
         },
     )
 
     def intervene(model: str, direction: str) -> Node:
         inputs = {
-            "model": final[model],
-            "mirror": mirror,
+            "model": main.final[model],
+            "mirror": main.mirror,
             "corpus": corpus,
             "crosscoder": crosscoders["joint"],
             "features": analyse,
-            "evaluation-base": evaluations["base"],
-            "evaluation-rl": evaluations["rl"],
+            "evaluation-base": main.evaluations["base"],
+            "evaluation-rl": main.evaluations["rl"],
         }
         return node(f"intervene-{model}", "intervene", study.intervene, inputs, direction=direction)
 
@@ -154,19 +147,57 @@ def plan(study: Study) -> list[Node]:
         study.report,
         {
             "analyse": analyse,
-            "problems": problems,
-            "traces": traces,
-            "sft": sft,
-            "grpo": grpo,
+            "problems": main.problems,
+            "traces": main.traces,
+            "sft": main.sft,
+            "grpo": main.grpo,
             "corpus": corpus,
             **{f"harvest-{name}": harvest for name, harvest in harvests.items()},
-            **{f"evaluation-{name}": evaluation for name, evaluation in evaluations.items()},
+            **{f"evaluation-{name}": evaluation for name, evaluation in main.evaluations.items()},
             **{f"crosscoder-{name}": trained for name, trained in crosscoders.items()},
             **{item.name: item for item in interventions},
+            **{
+                f"evaluation-{name}-seed{seed}": evaluation
+                for seed, training in replicates.items()
+                for name, evaluation in training.evaluations.items()
+            },
         },
         study_settings=study.model_dump_json(exclude={"pods", "image"}),
     )
     return list(_in_order(report))
+
+
+def _train(study: Study, node: Callable[..., Node]) -> Training:
+    """From the data sets to the evaluations, of nodes that `node` makes."""
+    mirror = node("mirror", "mirror", study.mirror, {})
+    base = node("base", "model", study.base, {"mirror": mirror})
+    teacher = node("teacher", "model", study.teacher, {"mirror": mirror})
+    problems = node("problems", "problems", study.problems, {"mirror": mirror})
+    traces = node("traces", "traces", study.traces, {"problems": problems, "teacher": teacher})
+    sft = node("sft", "sft", study.sft, {"base": base, "traces": traces})
+    grpo = node("grpo", "grpo", study.grpo, {"base": base, "problems": problems})
+    last = f"checkpoints/{CHECKPOINTS}"
+    final: dict[str, Node | Input] = {"base": base, "sft": sft.at(last), "rl": grpo.at(last)}
+    evaluations = {
+        name: node(f"evaluate-{name}", "evaluate", study.evaluate, {"model": model, "mirror": mirror})
+        for name, model in final.items()
+    }
+    return Training(mirror, base, problems, traces, sft, grpo, final, evaluations)
+
+
+def _maker(study: Study, seed: int, suffix: str = "") -> Callable[..., Node]:
+    """What makes the study's nodes with this seed. `suffix` ends their names, which are no part of their keys."""
+
+    def node(name: str, stage: str, settings: StageSettings, inputs: Mapping[str, Node | Input], **fill: Any) -> Node:
+        common = {"seed": seed, "instruction": study.instruction}
+        update = {k: v for k, v in common.items() if k in type(settings).model_fields} | fill
+        if path := getattr(settings, "path", None):
+            update["contents"] = contents_of(f"{name}.path", Path(path))
+        refs = {label: Input(item) if isinstance(item, Node) else item for label, item in inputs.items()}
+        shape = study.pods.get(stage, PodShape())
+        return Node(name + suffix, stage, type(settings).model_validate(settings.model_dump() | update), refs, shape)
+
+    return node
 
 
 def _in_order(node: Node, seen: set[str] | None = None) -> Iterator[Node]:

@@ -55,6 +55,6 @@ STAGES: dict[str, Stage] = {
         Stage("crosscoder", 1, CrosscoderSettings),
         Stage("analyse", 1, AnalyseSettings),
         Stage("intervene", 1, InterveneSettings),
-        Stage("report", 1, ReportSettings),
+        Stage("report", 2, ReportSettings),
     )
 }

@@ -1,5 +1,7 @@
 """A study: the settings of every stage, and the shape of the pods that run them."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
@@ -34,6 +36,16 @@ class PodShape(BaseModel):
         source="ours: measured",
         gt=0,
     )
+    patience: float = setting(
+        15,
+        doc="Time without progress after which an attempt is ended, and tried again.",
+        unit="min",
+        source="ours",
+        gt=0,
+    )
+    disk: float = setting(
+        4, doc="Scratch space on the node's disk: requested, and its limit.", unit="GiB", source="ours: measured", gt=0
+    )
 
 
 class Study(StageSettings):
@@ -45,6 +57,11 @@ class Study(StageSettings):
         pattern=r"^[a-z][a-z0-9-]{0,40}$",
     )
     seed: int = setting(0, doc="The seed that every stage's own seed is filled with.", source="ours", ge=0)
+    replicates: tuple[Annotated[int, Field(ge=0)], ...] = setting(
+        (),
+        doc="Seeds of further whole trainings, from data to evaluation, set beside this one in the report.",
+        source="ours: does what was learnt depend on the seed?",
+    )
     instruction: str = setting(
         "Please reason step by step, and put your final answer within \\boxed{}.",
         doc="Appended to every maths problem, in training and in evaluation.",
@@ -74,6 +91,14 @@ class Study(StageSettings):
         description="Shape of a stage's pods, by stage; a stage that is not named gets the default shape.",
         json_schema_extra={"unit": "", "source": "ours: measured"},
     )
+
+    @model_validator(mode="after")
+    def _replicates_differ(self) -> "Study":
+        seeds = (self.seed, *self.replicates)
+        for seed in self.replicates:
+            if seeds.count(seed) > 1:
+                raise ValueError(f"replicates: seed {seed} is the study's own or named twice; name each seed once")
+        return self
 
     @model_validator(mode="after")
     def _pods_name_stages(self) -> "Study":

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.dag.place import Place
 from rlgen_k8s.dag.verdicts import judge
 from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.errors import UserError
@@ -79,6 +80,19 @@ def test_another_seed_is_another_study(study):
     assert all(other[node.name] != node.address for node in plan(study))
 
 
+def test_a_replicate_is_the_training_of_the_study_with_that_seed(study):
+    own = {node.name: node.address for node in plan(study)}
+    with_replicates = {node.name: node for node in plan(load_study("tiny", ["replicates=[1, 2]"]))}
+    other = {node.name: node.address for node in plan(load_study("tiny", ["seed=1"]))}
+    assert all(with_replicates[name].address == own[name] for name in own if name != "report")
+    added = {name for name in with_replicates if name.endswith("-seed1")}
+    assert {"sft-seed1", "grpo-seed1", "evaluate-rl-seed1"} <= added
+    assert not any(name.startswith(("corpus", "harvest", "crosscoder")) for name in added)
+    for name in added:
+        assert with_replicates[name].address == other[name.removesuffix("-seed1")]
+    assert {"evaluation-base-seed2", "evaluation-sft-seed1"} <= with_replicates["report"].inputs.keys()
+
+
 def test_verdicts_say_hit_run_or_not_needed_and_why(study, tmp_path):
     store = open_store(str(tmp_path / "store"))
     nodes = {node.name: node for node in plan(study)}
@@ -128,7 +142,7 @@ def test_the_workflow_carries_the_nodes_and_leaves_out_finished_ones(study):
 
 def test_a_pod_of_the_workflow_is_what_the_local_runner_starts(study):
     nodes = plan(study)
-    workflow = build_workflow(study, nodes, store="/the/store", submission="s-1").to_dict()
+    workflow = build_workflow(study, nodes, place=Place(store="/the/store", submission="s-1")).to_dict()
     tasks = {task.name: task for task in read_tasks(workflow)}
     for node in nodes:
         task = tasks[node.name]

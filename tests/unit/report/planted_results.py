@@ -48,6 +48,11 @@ def render(folder: Path, critical: int) -> Path:
     _crosscoder_metrics(inputs)
     for direction, model in (("zero", "rl"), ("raise", "base")):
         inputs[f"intervene-{model}"] = _intervention(folder, inputs, features, direction, model)
+    if critical:
+        # Further trainings: one like the study's own, one whose SFT did nothing.
+        for seed, models in ((5, ("base", "sft", "rl")), (7, ("base", "base", "rl"))):
+            for model, source in zip(("base", "sft", "rl"), models, strict=True):
+                inputs[f"evaluation-{model}-seed{seed}"] = inputs[f"evaluation-{source}"]
     study = {
         "name": "planted",
         "seed": 1,

@@ -10,8 +10,9 @@ import pytest
 FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
 TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
 OTHERS = [
-    "table-learning", "table-crosscoders", "table-cells", "table-selection", "table-matching", "table-nrn", "table-mas",
-    "table-four-cells", "table-dose", "table-loss", "figure-training", "settings", "caveats", "found",
+    "table-learning", "table-seeds", "table-crosscoders", "table-cells", "table-selection", "table-matching",
+    "table-nrn", "table-mas", "table-four-cells", "table-dose", "table-loss", "figure-training", "settings", "caveats",
+    "found", "seeds",
 ]  # fmt: skip
 
 
@@ -92,6 +93,20 @@ def test_papers_tables_have_nothing_but_estimates_of_this_run(page: Path) -> Non
         kinds = set(re.findall(r'<td(?: class="(\w+)")?>', body))
         assert kinds <= {"name", "estimate", "paper", "soft"}
         assert "estimate" in kinds
+
+
+def test_every_seed_has_a_row_and_one_that_did_not_learn_is_called_so(page: Path, empty_page: Path) -> None:
+    text = page.read_text()
+    part = text[text.index('id="table-seeds"') :]
+    rows = re.findall("<tr>(.*?)</tr>", part[part.index("<tbody>") : part.index("</tbody>")], re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    assert [row[0] for row in cells] == ["0, this study", "5", "7"]
+    assert [row[-1] for row in cells] == ["both better", "both better", "not both"]
+    assert cells[0][1:4] != cells[2][1:4]
+    assert cells[2][4].startswith("<b>0.0</b>")
+    assert cells[2][5] == "1.00"
+    assert "both learnt in 1 of 2 trainings" in text
+    assert "This study was trained with one seed." in empty_page.read_text()
 
 
 def test_known_numbers_stand_in_the_page(page: Path) -> None:

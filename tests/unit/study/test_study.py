@@ -41,6 +41,9 @@ def test_an_override_changes_one_setting_and_nothing_else():
         ("tiny", "pods.sftt.cpu=1", r"pods\.sftt: no such stage"),
         ("tiny", "pods.sft.cores=1", r"pods\.sft\.cores"),
         ("tiny", "name=Bad Name", "name"),
+        ("tiny", "replicates=[1, 2, 1]", "replicates: seed 1 is the study's own or named twice"),
+        ("tiny", "replicates=[0]", "replicates: seed 0 is the study's own"),
+        ("tiny", "replicates=[-1]", "replicates.0=-1"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line_that_names_them(name, assignment, words):

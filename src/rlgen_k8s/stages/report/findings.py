@@ -9,7 +9,7 @@ from rlgen_k8s.stages.report.cells import number, p_value, words
 from rlgen_k8s.stages.report.effects import control, docs_of, main_row
 from rlgen_k8s.stages.report.figures.style import TITLES
 from rlgen_k8s.stages.report.inputs import Run
-from rlgen_k8s.stages.report.learning import Comparison, of, transfer
+from rlgen_k8s.stages.report.learning import HELD_OUT, Comparison, Learnt, of, transfer
 from rlgen_k8s.stages.report.paper import TASK_TITLES
 from rlgen_k8s.stats import Interval
 
@@ -28,10 +28,12 @@ class Finding:
     text: str
 
 
-def all_findings(run: Run, comparisons: Sequence[Comparison], learning_p: float) -> list[Finding]:
+def all_findings(
+    run: Run, comparisons: Sequence[Comparison], trainings: Sequence[Learnt], learning_p: float
+) -> list[Finding]:
     """The summary, in the order of the study's questions."""
     return [
-        _learning(run, comparisons, learning_p),
+        _learning(run, comparisons, trainings, learning_p),
         _transfer(run, comparisons),
         _specificity(run),
         _turnover(run),
@@ -41,24 +43,27 @@ def all_findings(run: Run, comparisons: Sequence[Comparison], learning_p: float)
     ]
 
 
-def _learning(run: Run, comparisons: Sequence[Comparison], limit: float) -> Finding:
+def _learning(run: Run, comparisons: Sequence[Comparison], trainings: Sequence[Learnt], limit: float) -> Finding:
     parts, learnt = [], []
     for model in ("sft", "rl"):
-        found = of(comparisons, model, "math500")
+        found = of(comparisons, model, HELD_OUT)
         if found is None:
             return Finding("Did both methods learn?", NOTHING, "MATH500 was not evaluated.")
         better = found.test.p < limit and (found.test.difference.mean or 0) > 0
         learnt.append(better)
-        after = 100 * float(run.outcomes(model, "math500").mean())
+        after = 100 * float(run.outcomes(model, HELD_OUT).mean())
         parts.append(
             f"{TITLES[model]} reaches {after:.1f} %, {words(found.test.difference, True)} points "
             f"({found.test.test}, p {_relation(found.test.p)})"
         )
-    base = 100 * float(run.outcomes("base", "math500").mean())
-    n = len(run.outcomes("base", "math500"))
+    base = 100 * float(run.outcomes("base", HELD_OUT).mean())
+    n = len(run.outcomes("base", HELD_OUT))
     verdict = LIKE if all(learnt) else (PARTLY if any(learnt) else NOTHING)
     outcome = {LIKE: "Both learnt.", PARTLY: "Only one of them learnt.", NOTHING: "Neither is shown to have learnt."}
     text = f"On {n} held-out problems base gets {base:.1f} %; {'; '.join(parts)}. {outcome[verdict]}"
+    if others := trainings[1:]:
+        again = sum(training.by(limit) for training in others)
+        text += f" With {len(others)} other seeds: both learnt in {again} of {len(others)} trainings."
     return Finding("Did both methods learn?", verdict, text)
 
 

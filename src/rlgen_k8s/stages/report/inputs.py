@@ -12,6 +12,8 @@ from rlgen_k8s.stages.analyse.results import Analysis, Features
 from rlgen_k8s.stages.intervene.results import Results
 
 MODELS = ("base", "sft", "rl")
+REPLICATE = "evaluation-base-seed"
+"""Start of the input that every further training has; its seed follows."""
 DIRECTIONS = {"zero": "intervene-rl", "raise": "intervene-base"}
 
 
@@ -23,6 +25,8 @@ class Run:
     features: Features
     samples: Mapping[str, pd.DataFrame]
     """By model: task, doc_id, outcome, outcome_normalized."""
+    replicates: Mapping[int, Mapping[str, pd.DataFrame]]
+    """The same of each further training, by its seed."""
     chance: Mapping[str, float]
     """By task: expected accuracy of an answer at random."""
     crosscoders: Mapping[str, Mapping[str, Any]]
@@ -40,14 +44,24 @@ class Run:
     """By model: base, sft-1 … rl-5."""
 
     def outcomes(self, model: str, task: str) -> pd.Series:
-        """Outcomes of `task`'s samples in order of `doc_id`; empty for a task that was not run."""
-        frame = self.samples[model]
-        return frame[frame["task"] == task].set_index("doc_id")["outcome"].sort_index()
+        """Outcomes of `task`'s samples in the study's own training."""
+        return outcomes_of(self.samples[model], task)
+
+
+def outcomes_of(samples: pd.DataFrame, task: str) -> pd.Series:
+    """Outcomes of `task`'s samples in order of `doc_id`; empty for a task that was not run."""
+    return samples[samples["task"] == task].set_index("doc_id")["outcome"].sort_index()
 
 
 def read(inputs: Mapping[str, Path]) -> Run:
     """Read all of it."""
-    columns = ["task", "doc_id", "outcome", "outcome_normalized"]
+
+    def samples(ending: str = "") -> dict[str, pd.DataFrame]:
+        columns = ["task", "doc_id", "outcome", "outcome_normalized"]
+        files = {model: inputs[f"evaluation-{model}{ending}"] / "samples.parquet" for model in MODELS}
+        return {model: pd.read_parquet(file, columns=columns) for model, file in files.items()}
+
+    seeds = [int(name.removeprefix(REPLICATE)) for name in inputs if name.startswith(REPLICATE)]
     results = {m: _json(inputs[f"evaluation-{m}"] / "results.json") for m in MODELS}
     crosscoders = [f"{name}-{k}" for name in ("sft", "rl") for k in range(1, 6)] + ["joint"]
     harvest = dict(_json(inputs["harvest-base"] / "harvest.json"))
@@ -57,7 +71,8 @@ def read(inputs: Mapping[str, Path]) -> Run:
     return Run(
         analysis=Analysis.model_validate_json((inputs["analyse"] / "analysis.json").read_text()),
         features=Features.model_validate_json((inputs["analyse"] / "features.json").read_text()),
-        samples={m: pd.read_parquet(inputs[f"evaluation-{m}"] / "samples.parquet", columns=columns) for m in MODELS},
+        samples=samples(),
+        replicates={seed: samples(f"-seed{seed}") for seed in sorted(seeds)},
         chance={task: float(figures["chance"]) for task, figures in results["base"].items()},
         crosscoders={name: _json(inputs[f"crosscoder-{name}"] / "metrics.json") for name in crosscoders},
         interventions={

@@ -7,23 +7,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rlgen_k8s.stages.report.facts import data_facts, settings_by_stage
 from rlgen_k8s.stages.report.findings import all_findings, one_line
 from rlgen_k8s.stages.report.inputs import Run
-from rlgen_k8s.stages.report.learning import compare_all
+from rlgen_k8s.stages.report.learning import compare_all, learnt_by_seed
 from rlgen_k8s.stages.report.paper import PAPER
 from rlgen_k8s.stages.report.plots import all_figures
 from rlgen_k8s.stages.report.settings import ReportSettings
-from rlgen_k8s.stages.report.tables import accuracy, features, interventions
+from rlgen_k8s.stages.report.tables import accuracy, features, interventions, seeds
 
 
 def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str], str]:
     """SVG by name, and the HTML text that holds them all."""
     seed, reference = settings.seed, PAPER[settings.paper_model]
-    comparisons = compare_all(run, seed)
-    found = all_findings(run, comparisons, settings.learning_p)
+    comparisons, trainings = compare_all(run, seed), learnt_by_seed(run, seed)
+    found = all_findings(run, comparisons, trainings, settings.learning_p)
     figures = all_figures(run, seed)
     made = [
         accuracy.accuracy_table(run, reference, seed),
         accuracy.normalized_table(run, seed),
         accuracy.learning_table(comparisons, settings.learning_p),
+        seeds.seeds_table(trainings, settings.learning_p),
         accuracy.cells_table(run, seed),
         features.crosscoder_table(run),
         features.specificity_table(run),
