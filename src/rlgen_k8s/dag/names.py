@@ -8,3 +8,15 @@ WORKFLOW_PARAMETERS = ("store", "tracking", "submission")
 
 EXPECTED_MINUTES = "rlgen-k8s/expected-minutes"
 """Annotation of a template: what the local runner orders tasks by."""
+
+STUDY = "rlgen-k8s/study"
+SUBMISSION = "rlgen-k8s/submission"
+STAGE = "rlgen-k8s/stage"
+TASK = "rlgen-k8s/task"
+"""Labels of workflows and pods."""
+
+SETTINGS = "rlgen-k8s/settings"
+"""Annotation of a workflow: the study's settings, as JSON."""
+
+POD_ONLY = frozenset({"HOME", "RLGEN_ARTIFACTS", "RLGEN_HOME", "RLGEN_IMAGE", "RLGEN_SCRATCH"})
+"""Variables of a template that tell of the pod's own file system and image: they mean nothing elsewhere."""

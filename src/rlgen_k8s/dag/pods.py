@@ -1,50 +1,153 @@
-"""The shape of a pod: command, environment, resources, security, and when it is tried again."""
+"""The pods of a workflow: command, environment, resources, volumes, security, and when one is tried again."""
 
-from hera.workflows import Container, Env, Parameter, Resources, RetryStrategy
-from hera.workflows.models import Backoff, Capabilities, SeccompProfile, SecurityContext
+import json
+from collections.abc import Sequence
+from typing import Any
 
-from rlgen_k8s.dag.names import EXPECTED_MINUTES, TASK_PARAMETERS
+from hera.workflows import (
+    Artifact,
+    Container,
+    EmptyDirVolume,
+    Env,
+    FieldEnv,
+    NoneArchiveStrategy,
+    Parameter,
+    Resources,
+    RetryStrategy,
+    SecretEnv,
+)
+from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, SeccompProfile, SecurityContext
+
+from rlgen_k8s.dag.names import EXPECTED_MINUTES, STAGE, TASK, TASK_PARAMETERS
+from rlgen_k8s.dag.place import Place
 from rlgen_k8s.study.settings import PodShape
 
-# 75: try again. 137 and 143: killed (memory, preemption, a drained node). `Error`: the pod was deleted.
-# Everything else, 2 above all, would fail in the same way again.
-RETRY_WHEN = "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [75, 137, 143]"
-RETRIES = 4
+# Exit codes: 75 try again; 137 and 143 killed (preempted, evicted, its node drained); -1 nobody saw the end. `Error`:
+# the pod was deleted, or Argo's own containers failed. Everything else, 2 above all, would fail in the same way again,
+# and so would a pod that used more than its memory ("OOMKilled") or its scratch volume ("exceeds the limit").
+RETRY_WHEN = (
+    "!(lastRetry.message contains 'OOMKilled') && !(lastRetry.message contains 'exceeds the limit')"
+    " && (lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [-1, 75, 137, 143])"
+)
+# Argo waits between attempts only where there is a limit, and counts preemptions in it; so it is out of the way, and
+# the frame counts the failures that are the stage's own (`stages/frame/budget.py`). The last waits are 5 min each.
+RETRIES = 100
+GRACE_SECONDS = 30
+USER = 65532
+SCRATCH = "/scratch"
+VIEWABLE = {"report": ("report.html", "figures")}
+"""What a person looks at in Argo's UI, by stage: files and folders of the result."""
+
+POD_SECURITY = PodSecurityContext(
+    run_as_non_root=True,
+    run_as_user=USER,
+    run_as_group=USER,
+    fs_group=USER,
+    seccomp_profile=SeccompProfile(type="RuntimeDefault"),
+)
+# What Argo has no field of its own for.
+POD_PATCH = json.dumps({"terminationGracePeriodSeconds": GRACE_SECONDS, "enableServiceLinks": False})
 
 
-def stage_template(stage: str, image: str, shape: PodShape) -> Container:
+def stage_template(stage: str, image: str, shape: PodShape, place: Place) -> Container:
     """The container template of `stage`. Its inputs are the parameters that differ between the stage's tasks."""
-    resources = Resources(
-        cpu_request=shape.cpu,
-        memory_request=f"{shape.memory:g}Gi",
-        memory_limit=f"{shape.memory:g}Gi",
-        gpus=shape.gpus or None,
-    )
-    arguments = [f"--{name}={{{{inputs.parameters.{name}}}}}" for name in TASK_PARAMETERS]
+    viewable = VIEWABLE.get(stage, ())
     return Container(
         name=stage,
         image=image,
         command=["rlgen-stage"],
-        args=[f"--stage={stage}", *arguments],
+        args=[f"--stage={stage}", *(f"--{name}={{{{inputs.parameters.{name}}}}}" for name in TASK_PARAMETERS)],
         inputs=[Parameter(name=name) for name in TASK_PARAMETERS],
+        outputs=[_viewable(path) for path in viewable] or None,
         env=[
-            Env(name="RLGEN_STORE", value="{{workflow.parameters.store}}"),
-            Env(name="MLFLOW_TRACKING_URI", value="{{workflow.parameters.tracking}}"),
-            Env(name="RLGEN_SUBMISSION", value="{{workflow.parameters.submission}}"),
+            *_environment(image, place),
             Env(name="OMP_NUM_THREADS", value=str(max(1, int(shape.cpu)))),
+            Env(name="RLGEN_PATIENCE", value=f"{shape.patience:g}"),
+            Env(name="RLGEN_MEMORY", value=f"{shape.memory:g}"),
+            Env(name="RLGEN_GPUS", value=str(shape.gpus)),
+            *([Env(name="RLGEN_ARTIFACTS", value=f"{SCRATCH}/artifacts")] if viewable else []),
         ],
-        resources=resources,
+        resources=_resources(shape),
+        volumes=_volumes(shape),
         annotations={EXPECTED_MINUTES: f"{shape.minutes:g}"},
+        labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"},
         retry_strategy=RetryStrategy(
             limit=RETRIES,
             retry_policy="Always",
             expression=RETRY_WHEN,
-            backoff=Backoff(duration="5s", factor=2, max_duration="5m"),
+            # `cap` bounds the wait between two attempts; `maxDuration` would end all attempts.
+            backoff=Backoff(duration="5s", factor=2, cap="5m"),
         ),
-        security_context=SecurityContext(
-            allow_privilege_escalation=False,
-            capabilities=Capabilities(drop=["ALL"]),
-            run_as_non_root=True,
-            seccomp_profile=SeccompProfile(type="RuntimeDefault"),
-        ),
+        security_context=_container_security(),
+    )
+
+
+def close_template(image: str, place: Place) -> Container:
+    """The exit handler: ends the submission in MLflow and sends what stages could not send."""
+    shape = PodShape(cpu=0.5, memory=1, disk=1)
+    return Container(
+        name="close",
+        image=image,
+        command=["python"],
+        args=["-m", "rlgen_k8s.tracking.close", "--status={{workflow.status}}"],
+        env=_environment(image, place),
+        resources=_resources(shape),
+        volumes=_volumes(shape),
+        labels={STAGE: "close"},
+        retry_strategy=RetryStrategy(limit=3, retry_policy="Always", backoff=Backoff(duration="5s", factor=2)),
+        security_context=_container_security(),
+    )
+
+
+def _environment(image: str, place: Place) -> Sequence[Any]:
+    return [
+        Env(name="RLGEN_STORE", value="{{workflow.parameters.store}}"),
+        Env(name="MLFLOW_TRACKING_URI", value="{{workflow.parameters.tracking}}"),
+        Env(name="RLGEN_SUBMISSION", value="{{workflow.parameters.submission}}"),
+        SecretEnv(name="MINIO_ACCESS_KEY", secret_name=place.store_secret, secret_key="access-key"),
+        SecretEnv(name="MINIO_SECRET_KEY", secret_name=place.store_secret, secret_key="secret-key"),
+        FieldEnv(name="RLGEN_POD", field_path="metadata.name"),
+        FieldEnv(name="RLGEN_NODE", field_path="spec.nodeName"),
+        Env(name="RLGEN_IMAGE", value=image),
+        Env(name="RLGEN_SCRATCH", value=SCRATCH),
+        Env(name="RLGEN_HOME", value=f"{SCRATCH}/home"),
+        Env(name="HOME", value=f"{SCRATCH}/home"),
+    ]
+
+
+def _resources(shape: PodShape) -> Resources:
+    return Resources(
+        cpu_request=shape.cpu,
+        memory_request=f"{shape.memory:g}Gi",
+        memory_limit=f"{shape.memory:g}Gi",
+        ephemeral_request=f"{shape.disk:g}Gi",
+        gpus=shape.gpus or None,
+    )
+
+
+def _volumes(shape: PodShape) -> list[EmptyDirVolume]:
+    """All that a stage can write to. Shared memory counts as memory of the pod, so it is at most half of it."""
+    return [
+        EmptyDirVolume(name="scratch", mount_path=SCRATCH, size_limit=f"{shape.disk:g}Gi"),
+        EmptyDirVolume(name="tmp", mount_path="/tmp", size_limit=f"{shape.disk:g}Gi"),
+        EmptyDirVolume(name="shm", mount_path="/dev/shm", medium="Memory", size_limit=f"{shape.memory / 2:g}Gi"),
+    ]
+
+
+def _viewable(path: str) -> Artifact:
+    return Artifact(
+        name=path.partition(".")[0],
+        path=f"{SCRATCH}/artifacts/{path}",
+        archive=NoneArchiveStrategy(),
+        optional=True,  # a stage that failed has none, and its own message is the one to show
+    )
+
+
+def _container_security() -> SecurityContext:
+    return SecurityContext(
+        allow_privilege_escalation=False,
+        capabilities=Capabilities(drop=["ALL"]),
+        read_only_root_filesystem=True,
+        run_as_non_root=True,
+        seccomp_profile=SeccompProfile(type="RuntimeDefault"),
     )

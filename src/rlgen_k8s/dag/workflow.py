@@ -3,12 +3,19 @@
 from collections.abc import Collection
 
 from hera.workflows import DAG, Parameter, Task, Workflow
+from hera.workflows.models import ArtifactRepositoryRef, ExecutorConfig, Metadata, PodGC, TTLStrategy
 
-from rlgen_k8s.dag.names import TASK_PARAMETERS, WORKFLOW_PARAMETERS
+from rlgen_k8s.dag.names import SETTINGS, STUDY, SUBMISSION, TASK_PARAMETERS, WORKFLOW_PARAMETERS
 from rlgen_k8s.dag.nodes import Node
-from rlgen_k8s.dag.pods import stage_template
+from rlgen_k8s.dag.place import CHART, Place, workflow_name
+from rlgen_k8s.dag.pods import POD_PATCH, POD_SECURITY, close_template, stage_template
 from rlgen_k8s.store.keys import canonical_json
 from rlgen_k8s.study.settings import Study
+
+DAY = 24 * 3600
+# Logs and artifacts outlive both pods and workflows, in the artifact repository.
+POD_GC = PodGC(strategy="OnPodSuccess", delete_delay_duration="5m")
+TTL = TTLStrategy(seconds_after_success=7 * DAY, seconds_after_failure=30 * DAY)
 
 
 def build_workflow(
@@ -16,25 +23,40 @@ def build_workflow(
     nodes: list[Node],
     *,
     finished: Collection[str] = (),
-    store: str = "",
-    tracking: str = "",
-    submission: str = "",
+    place: Place = CHART,
+    name: str = "",
 ) -> Workflow:
     """The workflow of `nodes` without those named in `finished`, whose results are already in the store.
 
-    `store`, `tracking` and `submission` are addresses of the place it runs in: values of workflow parameters, never
-    part of a template.
+    Addresses of the place it runs in are values of workflow parameters, never part of a template. Without a `name` it
+    is that of `workflow_name`.
     """
     todo = [node for node in nodes if node.name not in finished]
-    values = dict(zip(WORKFLOW_PARAMETERS, (store, tracking, submission), strict=True))
+    image = place.image or study.image
+    values = dict(zip(WORKFLOW_PARAMETERS, (place.store, place.tracking, place.submission), strict=True))
+    labels = {STUDY: study.name, SUBMISSION: place.submission}
     with Workflow(
-        generate_name=f"{study.name}-",
+        name=name or workflow_name(study.name, (node.address for node in todo)),
         entrypoint="study",
-        labels={"rlgen-k8s/study": study.name},
+        labels=labels,
+        annotations={SETTINGS: study.model_dump_json()},
         arguments=[Parameter(name=name, value=value) for name, value in values.items()],
+        service_account_name=place.service_account,
+        automount_service_account_token=False,
+        executor=ExecutorConfig(service_account_name=place.executor_service_account),
+        security_context=POD_SECURITY,
+        pod_metadata=Metadata(labels=labels),
+        pod_spec_patch=POD_PATCH,
+        artifact_repository_ref=ArtifactRepositoryRef(
+            config_map=place.artifact_repositories, key=place.artifact_repository
+        ),
+        archive_logs=True,
+        pod_gc=POD_GC,
+        ttl_strategy=TTL,
     ) as workflow:
         shapes = {node.stage: node.shape for node in todo}
-        templates = {stage: stage_template(stage, study.image, shape) for stage, shape in shapes.items()}
+        templates = {stage: stage_template(stage, image, shape, place) for stage, shape in shapes.items()}
+        workflow.on_exit = close_template(image, place)
         with DAG(name="study"):
             for node in todo:
                 waits_for = [item.name for item in node.dependencies if item.name not in finished]

@@ -1,7 +1,6 @@
 """`rlgen run`: a study on this machine, from its settings to its report."""
 
 import os
-import shutil
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,17 +9,14 @@ from rich.console import Console
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.verdicts import Verdict, judge
-from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.home import Home, home
 from rlgen_k8s.runners.lock import only_run
+from rlgen_k8s.runners.reports import copy_report
 from rlgen_k8s.runners.states import Phase
 from rlgen_k8s.runners.view import LiveView, PlainView, View, clock
 from rlgen_k8s.store.open import open_store
-from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.load import load_study
 from rlgen_k8s.study.settings import Study
-
-REPORT = "report.html"
 
 
 def run_study(name: str, assignments: list[str], rebuild: list[str], until: list[str]) -> int:
@@ -39,12 +35,13 @@ def run_study(name: str, assignments: list[str], rebuild: list[str], until: list
         if not todo:
             console.print(f"{study.name}: every result that is needed is there; nothing to run")
         if code == 0 and not until:
-            console.print(f"report: {_copy_report(study, store, place)}", soft_wrap=True)
+            console.print(f"report: {copy_report(study, store, place)}", soft_wrap=True)
     return code
 
 
 def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -> int:
     # Only a run that has something to do pays for Hera's import.
+    from rlgen_k8s.dag.place import Place
     from rlgen_k8s.dag.workflow import build_workflow
     from rlgen_k8s.runners.local.run import Stopped, run_tasks
     from rlgen_k8s.runners.local.tasks import read_tasks
@@ -63,9 +60,7 @@ def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -
         study,
         [verdict.node for verdict in verdicts],
         finished={verdict.node.name for verdict in verdicts if not verdict.runs},
-        store=place.store,
-        tracking=place.tracking,
-        submission=submission.id,
+        place=Place(store=place.store, tracking=place.tracking, submission=submission.id),
     )
     tasks = read_tasks(workflow.to_dict())
     folder = place.runs / submission.id
@@ -95,18 +90,7 @@ def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -
     return code
 
 
-def copy_report(name: str, assignments: list[str]) -> Path:
+def report_of(name: str, assignments: list[str]) -> Path:
     """The path of the study's report, copied out of the store. Raises `UserError` if there is none yet."""
     place = home()
-    return _copy_report(load_study(name, assignments), open_store(place.store), place)
-
-
-def _copy_report(study: Study, store: Store, place: Home) -> Path:
-    node = plan(study)[-1]
-    if store.manifest(node.address) is None:
-        raise UserError(f"report of {study.name}: not made yet with these settings; run `rlgen run {study.name}`")
-    to = place.reports / f"{study.name}.html"
-    to.parent.mkdir(parents=True, exist_ok=True)
-    fetched = store.fetch(node.address, place.path / "fetched" / node.key)
-    shutil.copyfile(fetched / REPORT, to)
-    return to
+    return copy_report(load_study(name, assignments), open_store(place.store), place)

@@ -148,7 +148,7 @@ def test_what_cannot_run_here_is_refused_by_name_before_anything_starts():
         read_tasks(workflow(steps))
     with pytest.raises(UserError, match=r"task b: depends 'a\.Failed' is not supported"):
         read_tasks(workflow(depends))
-    with pytest.raises(UserError, match="template t: outputs is not supported"):
+    with pytest.raises(UserError, match="template t: outputs: parameters is not supported"):
         read_tasks(workflow(output))
 
 

@@ -20,6 +20,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }
+_CONTAINS = re.compile(r"([\w.]+)\s+contains\s+('[^']*')")
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"asInt": int, "asFloat": float}
 
 
@@ -38,10 +39,10 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
 def holds(condition: str, values: Mapping[str, Any]) -> bool:
     """Whether an Argo condition is true. Dotted names come from `values`; any other bare word stands for itself.
 
-    Supported: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `&&`, `||`, `!`, brackets, lists, numbers, texts, `asInt`,
-    `asFloat`. Raises `UserError` for the rest.
+    Supported: `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `name contains 'text'`, `&&`, `||`, `!`, brackets, lists,
+    numbers, texts, `asInt`, `asFloat`. Raises `UserError` for the rest.
     """
-    python = condition.replace("&&", " and ").replace("||", " or ")
+    python = _CONTAINS.sub(r"(\2 in \1)", condition).replace("&&", " and ").replace("||", " or ")
     python = re.sub(r"!(?!=)", " not ", python)
     try:
         return bool(_value(ast.parse(python.strip(), mode="eval").body, values))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlgen_k8s.processes import guard
+from rlgen_k8s.processes.child import guarded
 from rlgen_k8s.runners.local.tasks import LocalTask
 
 GRACE_SECONDS = 20.0
@@ -60,7 +60,7 @@ def start(task: LocalTask, folder: Path, environment: Mapping[str, str], attempt
         output.write(f"--- attempt {attempt}: {task.argv[0]} {task.name}\n".encode())
         output.flush()
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, str(GRACE_SECONDS), *task.argv],
+            guarded(task.argv, GRACE_SECONDS),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -114,7 +114,8 @@ def _collect(loop: _Loop) -> None:
 def _try_again(task: LocalTask, shown: TaskState, code: int) -> bool:
     if shown.attempts > task.retry.limit:
         return False
-    return holds(task.retry.expression, {"lastRetry.exitCode": str(code), "lastRetry.status": "Failed"})
+    last = {"exitCode": str(code), "status": "Failed", "message": f"exit code {code}"}
+    return holds(task.retry.expression, {f"lastRetry.{name}": value for name, value in last.items()})
 
 
 def _stop_all(loop: _Loop, signum: int) -> None:

@@ -1,27 +1,38 @@
 """Read a built workflow into the tasks of its DAG; refuse by name, before anything starts, what cannot run here."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlgen_k8s.dag.names import EXPECTED_MINUTES
+from rlgen_k8s.dag.names import EXPECTED_MINUTES, POD_ONLY
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local.expressions import substitute
 
-# What a workflow may say, by place. `IGNORED` is what only a cluster needs to be told.
+# What a workflow may say, by place. `IGNORED` is what only a cluster needs to be told, or can do: nothing of it changes
+# a result. The exit handler is the runner's own end of a run; a report is opened from the store.
 SUPPORTED = {
     "spec": {"entrypoint", "templates", "arguments"},
-    "template": {"name", "container", "dag", "inputs", "retryStrategy", "metadata"},
+    "template": {"name", "container", "dag", "inputs", "outputs", "retryStrategy", "metadata"},
+    "outputs": set[str](),
     "dag": {"tasks"},
     "task": {"name", "template", "arguments", "dependencies", "depends", "when", "withItems"},
     "container": {"command", "args", "env", "resources"},
+    "env": {"name", "value"},
     "retryStrategy": {"limit", "retryPolicy", "expression", "backoff"},
+    "backoff": {"duration", "factor", "cap"},
 }
 IGNORED = {
-    "spec": {"serviceAccountName", "podGC", "ttlStrategy", "podMetadata", "securityContext", "archiveLogs"},
-    "template": {"securityContext", "serviceAccountName", "nodeSelector", "tolerations", "affinity"},
-    "container": {"name", "image", "imagePullPolicy", "securityContext"},
+    "spec": {
+        *("serviceAccountName", "automountServiceAccountToken", "executor", "securityContext"),
+        *("podGC", "podMetadata", "podSpecPatch", "ttlStrategy"),
+        *("archiveLogs", "artifactRepositoryRef", "onExit"),
+    },
+    "template": {"securityContext", "serviceAccountName", "nodeSelector", "tolerations", "affinity", "volumes"},
+    "outputs": {"artifacts"},
+    "container": {"name", "image", "imagePullPolicy", "securityContext", "volumeMounts"},
+    # Credentials and the pod's own name: the user's environment has the former, and there is no pod.
+    "env": {"valueFrom"},
 }
 _MEMORY_UNITS = {"": 1.0, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -64,6 +75,7 @@ def read_tasks(workflow: Mapping[str, Any]) -> list[LocalTask]:
     templates = {template["name"]: template for template in spec["templates"]}
     for name, template in templates.items():
         _only("template", template, f"template {name}")
+        _only("outputs", template.get("outputs", {}), f"template {name}: outputs")
     entry = templates[spec["entrypoint"]]
     if "dag" not in entry:
         raise UserError(f"template {entry['name']}: the local runner starts at a dag; run it on Argo")
@@ -107,13 +119,24 @@ def _task(
         name=task["name"],
         after=tuple(item["name"] for name in _waits_for(task) for item in expanded[name]),
         argv=tuple(substitute(part, values) for part in [*container.get("command", []), *container.get("args", [])]),
-        env={item["name"]: substitute(item.get("value", ""), values) for item in container.get("env", [])},
+        env=_environment(container.get("env", []), values, template["name"]),
         cpu=_quantity(requests.get("cpu", "1")),
         memory=_quantity(requests.get("memory", "0")),
         minutes=float(template.get("metadata", {}).get("annotations", {}).get(EXPECTED_MINUTES, 1)),
         when=substitute(task["when"], values) if "when" in task else None,
         retry=_retry(template),
     )
+
+
+def _environment(items: Sequence[Mapping[str, Any]], values: Mapping[str, str], template: str) -> dict[str, str]:
+    """The variables with a value of their own, without those that tell of a pod."""
+    for item in items:
+        _only("env", item, f"template {template}: env {item['name']}")
+    return {
+        item["name"]: substitute(item.get("value", ""), values)
+        for item in items
+        if "valueFrom" not in item and item["name"] not in POD_ONLY
+    }
 
 
 def _waits_for(task: Mapping[str, Any]) -> list[str]:
@@ -135,12 +158,13 @@ def _retry(template: Mapping[str, Any]) -> Retry:
             f"template {template['name']}: retryPolicy {strategy.get('retryPolicy')}; here only Always runs"
         )
     backoff = strategy.get("backoff", {})
+    _only("backoff", backoff, f"template {template['name']}: backoff")
     return Retry(
         limit=int(strategy["limit"]),
         expression=strategy.get("expression", "true"),
         seconds=_seconds(backoff.get("duration", "0s")),
         factor=float(backoff.get("factor", 1)),
-        max_seconds=_seconds(backoff["maxDuration"]) if "maxDuration" in backoff else float("inf"),
+        max_seconds=_seconds(backoff["cap"]) if "cap" in backoff else float("inf"),
     )
 
 

@@ -1,0 +1,39 @@
+"""Where a workflow runs: addresses and names of objects there, no part of any result's key."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place as the workflow needs to know it. The defaults are what the chart installs in the namespace `rlgen`."""
+
+    store: str = "s3://rlgen/results?endpoint=http://rlgen-minio.rlgen.svc:9000"
+    """Address of the store, as pods reach it."""
+    tracking: str = "http://rlgen-mlflow.rlgen.svc:5000"
+    """Address of MLflow, as pods reach it."""
+    submission: str = ""
+    """Id of the submission; empty: nothing is tracked."""
+    image: str = ""
+    """Image of the stages; empty: the study's own."""
+    service_account: str = "rlgen-stage"
+    """Of the stages' containers, which get no token."""
+    executor_service_account: str = "rlgen-executor"
+    """Of Argo's own containers beside them."""
+    store_secret: str = "rlgen-store"
+    """Secret with `access-key` and `secret-key` of the store."""
+    artifact_repositories: str = "artifact-repositories"
+    """ConfigMap with Argo's artifact repositories, for logs and for what a person looks at."""
+    artifact_repository: str = "rlgen"
+    """Key in it."""
+
+
+CHART = Place()
+"""What the chart installs."""
+
+
+def workflow_name(study: str, addresses: Iterable[str]) -> str:
+    """The name of the workflow that makes these results: the same for the same work, so that nobody does it twice."""
+    digest = hashlib.sha256("\n".join(sorted(addresses)).encode()).hexdigest()
+    return f"{study}-{digest[:8]}"
