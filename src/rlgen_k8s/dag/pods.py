@@ -16,7 +16,7 @@ from hera.workflows import (
     RetryStrategy,
     SecretEnv,
 )
-from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, SeccompProfile, SecurityContext
+from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, Quantity, SeccompProfile, SecurityContext
 
 from rlgen_k8s.dag.names import EXPECTED_MINUTES, STAGE, TASK, TASK_PARAMETERS
 from rlgen_k8s.dag.place import Place
@@ -128,9 +128,11 @@ def _resources(shape: PodShape) -> Resources:
 def _volumes(shape: PodShape) -> list[EmptyDirVolume]:
     """All that a stage can write to. Shared memory counts as memory of the pod, so it is at most half of it."""
     return [
-        EmptyDirVolume(name="scratch", mount_path=SCRATCH, size_limit=f"{shape.disk:g}Gi"),
-        EmptyDirVolume(name="tmp", mount_path="/tmp", size_limit=f"{shape.disk:g}Gi"),
-        EmptyDirVolume(name="shm", mount_path="/dev/shm", medium="Memory", size_limit=f"{shape.memory / 2:g}Gi"),
+        EmptyDirVolume(name="scratch", mount_path=SCRATCH, size_limit=Quantity(f"{shape.disk:g}Gi")),
+        EmptyDirVolume(name="tmp", mount_path="/tmp", size_limit=Quantity(f"{shape.disk:g}Gi")),
+        EmptyDirVolume(
+            name="shm", mount_path="/dev/shm", medium="Memory", size_limit=Quantity(f"{shape.memory / 2:g}Gi")
+        ),
     ]
 
 

@@ -60,11 +60,14 @@ class Logged(_Event):
 
 
 class Finished(_Event):
-    """The end of a submission or of an attempt, with the files it published."""
+    """The end of a submission or of an attempt, with the files it published, and what is to be said about it."""
 
     kind: Literal["finish"] = "finish"
     status: Status
     files: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+    """Figures about the attempt itself: seconds, GPU-seconds."""
+    message: str = ""
 
 
 Event = Annotated[SubmissionOpened | StageOpened | Logged | Finished, Field(discriminator="kind")]

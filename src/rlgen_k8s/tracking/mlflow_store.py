@@ -6,16 +6,19 @@ model that metrics are logged for as the run's *input*, which would make a cycle
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LoggedModel, LoggedModelStatus, Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.version import VERSION
 
 from rlgen_k8s.store.keys import split_address
+from rlgen_k8s.store.results import Store
+from rlgen_k8s.tracking import handover
 
 
 @dataclass
@@ -25,17 +28,21 @@ class Tracking:
     client: MlflowClient
     artifacts: Path | None
     """Where artifacts go, for a store without a server of its own."""
+    uri: str = ""
+    shared: Store | None = None
+    """Where recorders in several pods agree on what one of them made; None where there is one recorder only."""
     experiments: dict[str, str] = field(default_factory=dict)
     runs: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
 
 
-def connect(uri: str, template_folder: Path) -> Tracking:
+def connect(uri: str, template_folder: Path, shared: Store | None = None) -> Tracking:
     """Connect to the MLflow at `uri`; a SQLite file that is absent is made first, as `fresh_database` does."""
     database = sqlite_file(uri)
     if database is not None and not database.exists():
         fresh_database(database, template_folder)
-    return Tracking(MlflowClient(tracking_uri=uri), database.parent / "mlartifacts" if database else None)
+    artifacts = database.parent / "mlartifacts" if database else None
+    return Tracking(MlflowClient(tracking_uri=uri), artifacts, uri, shared)
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -125,18 +132,53 @@ def find_model(tracking: Tracking, address: str) -> LoggedModel | None:
 def model_id(tracking: Tracking, address: str, study: str, name: str = "", source_run: str | None = None) -> str:
     """The LoggedModel with this address, registered as an external one (its weights are in our store) if it is new."""
     if address not in tracking.models:
-        model = find_model(tracking, address)
-        if model is None:
-            result, sub = split_address(address)
-            stage, key = result.split("/")
-            model = tracking.client.create_logged_model(
-                experiment_id(tracking, study),
-                name=name or "-".join([stage, key[:8], *sub.split("/")[1:]]),
-                source_run_id=source_run,
-                model_type=stage,
-                tags={"rlgen.address": address, "rlgen.key": key, "mlflow.model.isExternal": "true"},
-            )
+
+        def create() -> LoggedModel:
+            return _create_model(tracking, address, study, name, source_run)
+
+        if tracking.shared is None:
+            model = find_model(tracking, address) or create()
+        else:
+            model = _agreed_model(tracking, tracking.shared, address, create)
         if model.status != LoggedModelStatus.READY:
             tracking.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         tracking.models[address] = model.model_id
     return tracking.models[address]
+
+
+def _create_model(tracking: Tracking, address: str, study: str, name: str, source_run: str | None) -> LoggedModel:
+    result, sub = split_address(address)
+    stage, key = result.split("/")
+    return tracking.client.create_logged_model(
+        experiment_id(tracking, study),
+        name=name or "-".join([stage, key[:8], *sub.split("/")[1:]]),
+        source_run_id=source_run,
+        model_type=stage,
+        tags={"rlgen.address": address, "rlgen.key": key, "mlflow.model.isExternal": "true"},
+    )
+
+
+def _agreed_model(tracking: Tracking, shared: Store, address: str, create: Callable[[], LoggedModel]) -> LoggedModel:
+    """The model that all recorders use: the first that one of them named, unless MLflow has lost it since."""
+    created: list[str] = []
+
+    def propose() -> str:
+        found = find_model(tracking, address)
+        if found is None:
+            found = create()
+            created.append(found.model_id)
+        return found.model_id
+
+    def withdraw(identity: str) -> None:
+        if identity in created:
+            tracking.client.delete_logged_model(identity)
+
+    name = handover.model_name(tracking.uri, address)
+    chosen = handover.agreed(shared, name, propose, withdraw)
+    try:
+        return tracking.client.get_logged_model(chosen)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+    shared.blobs.remove(name)
+    return _agreed_model(tracking, shared, address, create)

@@ -17,8 +17,10 @@ from mlflow.entities import (
 )
 
 from rlgen_k8s.store.keys import address_of, split_address
+from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking.events import Event, Finished, Logged, StageOpened, SubmissionOpened
-from rlgen_k8s.tracking.mlflow_store import Tracking, experiment_id, model_id, run_id
+from rlgen_k8s.tracking.handover import agreed, announced, run_name
+from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, experiment_id, model_id, run_id
 from rlgen_k8s.tracking.submission import study_of
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -84,13 +86,28 @@ def open_submission_run(tracking: Tracking, event: SubmissionOpened) -> None:
 
 def submission_run(tracking: Tracking, submission: str, at: int) -> str:
     """The submission's run. In a pod its first event may come from a stage, so it is made here by whoever is first."""
-    found = run_id(tracking, submission)
-    if found is None:
+
+    def create() -> str:
         study = study_of(submission)
         tags = {"rlgen.writer": submission, "rlgen.submission": submission, "rlgen.workflow": study}
-        created = tracking.client.create_run(experiment_id(tracking, study), at, tags, run_name=submission)
-        found = tracking.runs[submission] = created.info.run_id
-    return found
+        run = tracking.client.create_run(experiment_id(tracking, study), at, tags, run_name=submission)
+        return str(run.info.run_id)
+
+    if tracking.shared is None:
+        return run_id(tracking, submission) or tracking.runs.setdefault(submission, create())
+    if submission not in tracking.runs:
+        name = run_name(submission)
+        tracking.runs[submission] = agreed(tracking.shared, name, create, tracking.client.delete_run)
+        describe_submission(tracking, tracking.shared, submission)
+    return tracking.runs[submission]
+
+
+def describe_submission(tracking: Tracking, shared: Store, submission: str) -> None:
+    """Give the submission's run what was announced of it, unless it has that already."""
+    run = tracking.client.get_run(tracking.runs[submission])
+    event = announced(shared, submission)
+    if isinstance(event, SubmissionOpened) and not run.data.params:
+        open_submission_run(tracking, event)
 
 
 def open_run(tracking: Tracking, writer: str, event: StageOpened) -> None:
@@ -98,8 +115,10 @@ def open_run(tracking: Tracking, writer: str, event: StageOpened) -> None:
     study = study_of(event.submission)
     run = run_id(tracking, writer)
     if run is None:
+        parent = submission_run(tracking, event.submission, event.at)
+        end_runs(tracking, running_attempts(tracking, parent, event.task), event.at)
         tags = {
-            "mlflow.parentRunId": submission_run(tracking, event.submission, event.at),
+            "mlflow.parentRunId": parent,
             "rlgen.writer": writer,
             "rlgen.task": event.task,
             "rlgen.stage": event.stage,
@@ -112,6 +131,19 @@ def open_run(tracking: Tracking, writer: str, event: StageOpened) -> None:
         run = tracking.runs[writer] = created.info.run_id
     log_params(tracking, run, flatten(event.settings))
     log_inputs(tracking, run, event.inputs, study)
+
+
+def running_attempts(tracking: Tracking, parent: str, task: str = "") -> list[str]:
+    """Runs below a submission's (of one task, if named) that nobody has ended."""
+    query = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'"
+    query += f" and tags.`rlgen.task` = '{task}'" if task else ""
+    return [run.info.run_id for run in tracking.client.search_runs(all_experiments(tracking), query)]
+
+
+def end_runs(tracking: Tracking, runs: Iterable[str], at: int) -> None:
+    """Mark as killed what nobody ended: its pod is gone. One that was alive after all still says how it ended."""
+    for run in runs:
+        tracking.client.set_terminated(run, STATUS["killed"], at)
 
 
 def log_inputs(tracking: Tracking, run: str, inputs: Mapping[str, str], study: str) -> None:
@@ -174,4 +206,8 @@ def close_run(tracking: Tracking, run: str, history: Sequence[Event]) -> None:
             final = points(event for event in history if isinstance(event, Logged) and event.step is None)
             for point in final:
                 tracking.client.log_metric(run, point.key, point.value, point.timestamp, 0, model_id=about)
+    about_itself = [Metric(clean(name), value, finished.at, 0) for name, value in finished.metrics.items()]
+    log_metrics(tracking, run, about_itself)
+    if finished.message:
+        tracking.client.set_tag(run, "rlgen.message", finished.message[:LONGEST_VALUE])
     tracking.client.set_terminated(run, STATUS[finished.status], finished.at)

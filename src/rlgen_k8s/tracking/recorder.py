@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.tracking import spool
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 
@@ -70,6 +71,7 @@ def follow(folder: Path, uri: str, stdin: int) -> int:
     """Follow the spool until `stdin` closes. Returns 0, or 75 if something could not be sent."""
     from mlflow.exceptions import MlflowException
 
+    from rlgen_k8s.store.open import open_store
     from rlgen_k8s.tracking.mlflow_store import connect
     from rlgen_k8s.tracking.replay import send
 
@@ -82,10 +84,12 @@ def follow(folder: Path, uri: str, stdin: int) -> int:
         lock = lock or spool.try_lock(folder)
         if lock and (closing or time.monotonic() >= retry_at):
             try:
-                tracking = tracking or connect(uri, folder)
+                if tracking is None:
+                    shared = open_store(os.environ["RLGEN_STORE"]) if os.environ.get("RLGEN_POD") else None
+                    tracking = connect(uri, folder, shared)
                 send(folder, tracking)
-            except MlflowException as error:
-                print(f"tracking: MLflow at {uri}: {error.message}", file=sys.stderr, flush=True)
+            except (MlflowException, TryAgainError, UserError) as error:
+                print(f"tracking: MLflow at {uri}: {error}", file=sys.stderr, flush=True)
                 retry_at = time.monotonic() + RETRY_S
         if closing and (lock or time.monotonic() > give_up_at):
             return 75 if spool.pending(folder) else 0

@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
-from rlgen_k8s.tracking.events import EVENT, Event, Finished, Logged, StageOpened, SubmissionOpened
+from rlgen_k8s.tracking.events import EVENT, Event, Finished, Logged, StageOpened, Status, SubmissionOpened
 
 
 class Writer:
@@ -29,7 +29,7 @@ class Writer:
         fcntl.flock(self._file, fcntl.LOCK_EX)
         hidden.rename(folder / f"{name}.jsonl")  # visible only once locked
 
-    def write(self, kind: type[SubmissionOpened | StageOpened | Logged | Finished], **fields: Any) -> None:
+    def write(self, kind: type[SubmissionOpened | StageOpened | Logged], **fields: Any) -> None:
         """Append an event of this kind; it is whole or absent for a reader. Times never go back within a writer."""
         self._latest = max(self._latest, now_ms())
         event = kind(id=f"{self.name}:{self._count}", at=self._latest, **fields)
@@ -37,8 +37,15 @@ class Writer:
         self._file.write(event.model_dump_json() + "\n")
         self._file.flush()
 
+    def finish(self, status: Status, **fields: Any) -> None:
+        """Append the last event, after what a process that inherited this writer wrote, and maybe was killed in."""
+        self._file.truncate((self.folder / f"{self.name}.jsonl").read_bytes().rfind(b"\n") + 1)
+        event = Finished(id=f"{self.name}:end", at=max(self._latest, now_ms()), status=status, **fields)
+        self._file.write(event.model_dump_json() + "\n")
+        self.close()
+
     def close(self) -> None:
-        """Let go of the file. The last event should have been `Finished`."""
+        """Let go of the file."""
         self._file.close()
 
 
@@ -90,7 +97,7 @@ def end_if_dead(folder: Path, writer: str) -> None:
             return
         file.truncate(end)  # a line cut short by the kill
         file.seek(end)
-        killed = Finished(id=f"{writer}:{len(events)}", at=max(last.at, now_ms()), status="killed")
+        killed = Finished(id=f"{writer}:end", at=max(last.at, now_ms()), status="killed")
         file.write(killed.model_dump_json().encode() + b"\n")
 
 

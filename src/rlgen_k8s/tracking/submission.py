@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.tracking.events import Finished, Node, Status, SubmissionOpened
+from rlgen_k8s.store.results import Store
+from rlgen_k8s.tracking import handover
+from rlgen_k8s.tracking.events import Node, Status, SubmissionOpened
 from rlgen_k8s.tracking.places import spool_folder
-from rlgen_k8s.tracking.spool import Writer
+from rlgen_k8s.tracking.spool import Writer, now_ms
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,20 @@ class Submission:
 
     def finish(self, status: Status) -> None:
         """End the submission."""
-        self.writer.write(Finished, status=status)
-        self.writer.close()
+        self.writer.finish(status)
+
+
+def submission_id(study: str) -> str:
+    """A new id: `<study>-<date>-<time>`."""
+    return f"{study}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def announce_submission(
+    identity: str, study: str, settings: Mapping[str, Any], nodes: Sequence[Node], store: Store
+) -> None:
+    """Say in the store what is submitted to a cluster; its pods tell MLflow, and its exit handler ends it there."""
+    event = SubmissionOpened(id=f"{identity}:0", at=now_ms(), **_described(identity, study, settings, nodes))
+    handover.announce(store, identity, event)
 
 
 def open_submission(
@@ -35,20 +49,23 @@ def open_submission(
     Raises UserError if the spool cannot be written.
     """
     folder = spool_folder(environ)
-    identity = f"{study}-{time.strftime('%Y%m%d-%H%M%S')}"
+    identity = submission_id(study)
     try:
         writer = Writer(folder, identity)
     except OSError as error:
         raise UserError(f"folder {folder}: cannot be written ({error.strerror}); set RLGEN_HOME elsewhere") from error
-    writer.write(
-        SubmissionOpened,
-        submission=identity,
-        study=study,
-        settings=dict(settings),
-        nodes=tuple(nodes),
-        tags={"rlgen.host": socket.gethostname(), **_commit()},
-    )
+    writer.write(SubmissionOpened, **_described(identity, study, settings, nodes))
     return Submission(identity, writer)
+
+
+def _described(identity: str, study: str, settings: Mapping[str, Any], nodes: Sequence[Node]) -> dict[str, Any]:
+    return {
+        "submission": identity,
+        "study": study,
+        "settings": dict(settings),
+        "nodes": tuple(nodes),
+        "tags": {"rlgen.host": socket.gethostname(), **_commit()},
+    }
 
 
 def study_of(submission: str) -> str:

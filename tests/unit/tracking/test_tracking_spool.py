@@ -78,8 +78,7 @@ def test_a_writer_killed_is_told_from_one_at_work(tmp_path: Path) -> None:
 def test_removing_one_writer_leaves_those_whose_name_begins_alike(tmp_path: Path) -> None:
     for name in ("small-1", "small-1+sft+ab"):
         writer = spool.Writer(tmp_path, name)
-        writer.write(Finished, status="done")
-        writer.close()
+        writer.finish("done")
     spool.remove(tmp_path, "small-1")
     assert spool.writers(tmp_path) == ["small-1+sft+ab"]
 

@@ -1,0 +1,112 @@
+"""What tracking keeps in the store, where every pod of a submission and its successors can reach it. Imports no MLflow.
+
+    _tracking/<submission>/submission.json       what was submitted; written by whoever submits
+    _tracking/<submission>/run                   the id of its run in MLflow: put once, so all pods agree on one
+    _tracking/<submission>/spool/<writer>/…      events that a pod could not send, and how far they were sent
+    _tracking/<submission>/closed                how the submission ended: now all of it can be sent and removed
+    _tracking/<submission>/claim                 who is at that since when
+    _tracking/models/<MLflow>/<address>          the id of a model in MLflow, put once as well
+
+No result is here: a name of a stage begins with a letter.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rlgen_k8s.store.files import list_files
+from rlgen_k8s.store.results import Store
+from rlgen_k8s.tracking import spool
+from rlgen_k8s.tracking.events import EVENT, Event, Status
+
+ROOT = "_tracking"
+CLAIM_SECONDS = 600.0
+MODELS = f"{ROOT}/models"
+
+
+def announce(store: Store, submission: str, event: Event) -> None:
+    """Say what was submitted."""
+    store.blobs.put_new(f"{ROOT}/{submission}/submission.json", event.model_dump_json().encode())
+
+
+def announced(store: Store, submission: str) -> Event | None:
+    """What was submitted, if somebody said so."""
+    data = store.blobs.read(f"{ROOT}/{submission}/submission.json")
+    return None if data is None else EVENT.validate_json(data)
+
+
+def keep(store: Store, submission: str, folder: Path) -> None:
+    """Put what the spool in `folder` still holds into the store. Call it once nobody writes there any more."""
+    for writer in spool.writers(folder):
+        whole = folder / f"{writer}.whole"
+        whole.mkdir()
+        for suffix in ("jsonl", "position"):
+            if (path := folder / f"{writer}.{suffix}").exists():
+                path.rename(whole / suffix)
+        store.blobs.keep(f"{ROOT}/{submission}/spool/{writer}", whole, list_files(whole))
+
+
+def bring(store: Store, submission: str, folder: Path) -> None:
+    """Put what pods left in the store into the spool in `folder`."""
+    kept = f"{ROOT}/{submission}/spool"
+    for writer in store.blobs.children(kept):
+        for suffix in ("position", "jsonl"):
+            if (data := store.blobs.read(f"{kept}/{writer}/{suffix}")) is not None:
+                (folder / f"{writer}.{suffix}").write_bytes(data)
+
+
+def close(store: Store, submission: str, status: Status) -> None:
+    """Say how a submission ended; whoever says it first is right."""
+    store.blobs.put_new(f"{ROOT}/{submission}/closed", status.encode())
+
+
+def closed(store: Store) -> dict[str, str]:
+    """How each submission ended that has, and is not removed yet."""
+    found = {name: store.blobs.read(f"{ROOT}/{name}/closed") for name in store.blobs.children(ROOT)}
+    return {name: status.decode() for name, status in found.items() if status is not None}
+
+
+def forget(store: Store, submission: str) -> None:
+    """Remove everything of a submission; `closed` goes last, so that a removal cut short is taken up again."""
+    for name in store.blobs.children(f"{ROOT}/{submission}"):
+        if name != "closed":
+            store.blobs.remove(f"{ROOT}/{submission}/{name}")
+    store.blobs.remove(f"{ROOT}/{submission}")
+
+
+def claim(store: Store, submission: str) -> bool:
+    """The right to end a submission in MLflow. One who took it and died loses it after `CLAIM_SECONDS`."""
+    name = f"{ROOT}/{submission}/claim"
+    held = store.blobs.read(name)
+    if held is not None and time.time() - float(held) > CLAIM_SECONDS:
+        store.blobs.remove(name)
+    return store.blobs.put_new(name, str(time.time()).encode())
+
+
+def release(store: Store, submission: str) -> None:
+    """Give the right up."""
+    store.blobs.remove(f"{ROOT}/{submission}/claim")
+
+
+def agreed(store: Store, name: str, propose: Callable[[], str], withdraw: Callable[[str], None]) -> str:
+    """The value of `name` for everyone: the first that was proposed. One proposed in vain is withdrawn."""
+    known = store.blobs.read(name)
+    if known is None:
+        mine = propose()
+        if store.blobs.put_new(name, mine.encode()):
+            return mine
+        withdraw(mine)
+        known = store.blobs.read(name)
+        assert known is not None, f"{name}: put once, never changed"
+    return known.decode()
+
+
+def run_name(submission: str) -> str:
+    """Where the id of the submission's run is."""
+    return f"{ROOT}/{submission}/run"
+
+
+def model_name(uri: str, address: str) -> str:
+    """Where the id of a model in the MLflow at `uri` is."""
+    return f"{MODELS}/{hashlib.sha256(uri.encode()).hexdigest()[:12]}/{address.replace('/', '+')}"
