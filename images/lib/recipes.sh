@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# What goes into each image, and how its build context is laid out. Sourced by images/build.
+# <name>_inputs prints all that decides the image; build_<name> REFERENCE CONTEXT makes it in the empty folder CONTEXT.
+
+# contents PATH…: a line with the hash of each file below.
+contents() {
+    find "$@" -type f ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+}
+
+# locked OPTION…: the part of uv.lock that an environment installs, with hashes.
+locked() {
+    .uv/bin/uv export --quiet --frozen --no-header --no-annotate --no-emit-project "$@"
+}
+
+base_inputs() {
+    echo "${BASE:-}"
+    contents images/base
+}
+
+build_base() {
+    local reference=$1 context=$2 from=${BASE:-localhost/debian:bookworm-minbase}
+    if [ -z "${BASE:-}" ]; then
+        command -v debootstrap > /dev/null ||
+            fail "debootstrap: not found; install it, or name an image with BASE=debian:bookworm-slim"
+        images/base/rootfs "$context/debian"
+        printf 'FROM scratch\nCOPY debian /\n' > "$context/Containerfile"
+        build "$from" "$context"
+    fi
+    build "$reference" images/base --build-arg BASE="$from"
+}
+
+stages_inputs() {
+    echo "$base $commit"
+    contents images/stages images/lib/uv-in-build src workflows pyproject.toml
+    locked --no-dev
+}
+
+build_stages() {
+    local reference=$1 context=$2 mounts
+    cp images/stages/Containerfile "$context"
+    cp -r workflows "$context"
+    rm -rf "$context/workflows/__pycache__"
+    locked --no-dev > "$context/requirements.txt"
+    .uv/bin/uv build --quiet --wheel --out-dir "$context" .
+    mapfile -t mounts < <(uv_mounts)
+    build "$reference" "$context" --build-arg BASE="$base" --build-arg COMMIT="$commit" "${mounts[@]}"
+}
+
+tracking_inputs() {
+    echo "$base"
+    contents images/tracking images/lib/uv-in-build
+    locked --only-group tracking-server
+}
+
+build_tracking() {
+    local reference=$1 context=$2 mounts
+    cp images/tracking/Containerfile "$context"
+    locked --only-group tracking-server > "$context/requirements.txt"
+    mapfile -t mounts < <(uv_mounts)
+    build "$reference" "$context" --build-arg BASE="$base" "${mounts[@]}"
+}
+
+database_inputs() {
+    echo "$base"
+    contents images/database
+}
+
+build_database() {
+    build "$1" images/database --build-arg BASE="$base"
+}
+
+# The images of one binary: by name, the command that is in it.
+declare -A commands=([minio]=minio [workflow-controller]=workflow-controller [argocli]=argo [argoexec]=argoexec)
+
+binary_inputs() {
+    echo "$base $1"
+    contents images/binary
+    sha256sum < "$binaries/${commands[$1]}"
+}
+
+build_binary() {
+    local reference=$1 context=$2 command=$3
+    cp images/binary/Containerfile "$context"
+    echo "ENTRYPOINT [\"$command\"]" >> "$context/Containerfile"
+    mkdir "$context/bin"
+    cp -L "$binaries/$command" "$context/bin/"
+    build "$reference" "$context" --build-arg BASE="$base"
+}
