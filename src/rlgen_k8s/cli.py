@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from rlgen_k8s.errors import UserError
+from rlgen_k8s.errors import TryAgainError, UserError
 
 app = typer.Typer(
     help="Why does reinforcement learning generalize? The study, from base model to report.\n\n"
     "A study is a file in workflows/ with its settings. `rlgen plan tiny` shows what would run and why, "
-    "`rlgen run tiny` runs it here, `rlgen render tiny` prints the same workflow for Argo.",
+    "`rlgen run tiny` runs it here, `rlgen submit tiny` on a cluster with Argo.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,6 +26,10 @@ Assignments = Annotated[
 ]
 Until = Annotated[
     list[str] | None, typer.Option(metavar="TASK", help="Stop at this task, e.g. evaluate-rl. Repeatable.")
+]
+Rebuild = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TASK", help="Make a task's result again, by its name or its address. Repeatable."),
 ]
 
 
@@ -45,10 +49,7 @@ def run(
     study: StudyName,
     set_: Assignments = None,
     until: Until = None,
-    rebuild: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TASK", help="Make a task's result again, by its name or its address. Repeatable."),
-    ] = None,
+    rebuild: Rebuild = None,
 ) -> None:
     """Run the study on this machine.
 
@@ -57,6 +58,93 @@ def run(
     from rlgen_k8s.runners import here
 
     raise typer.Exit(here.run_study(study, set_ or [], rebuild or [], until or []))
+
+
+Namespace = Annotated[
+    str | None,
+    typer.Option(envvar="RLGEN_NAMESPACE", help="Namespace of the platform; default: the context's, or rlgen."),
+]
+WorkflowName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A workflow, e.g. tiny-1a2b3c4d. Default: the newest.")
+]
+
+
+@app.command()
+def submit(
+    study: StudyName,
+    set_: Assignments = None,
+    until: Until = None,
+    rebuild: Rebuild = None,
+    namespace: Namespace = None,
+) -> None:
+    """Submit the study to Argo on the current cluster.
+
+    Only what the store there does not have. Checks first what the submission needs, as `rlgen doctor` does.
+    """
+    from rlgen_k8s.runners.argo import submit as argo
+
+    raise typer.Exit(argo.submit(study, set_ or [], rebuild or [], until or [], namespace))
+
+
+@app.command()
+def watch(name: WorkflowName = None, namespace: Namespace = None) -> None:
+    """Follow a workflow's tasks to its end.
+
+    Why tasks wait, how far they are, how they failed. Exit code 0; 1 when it failed; 2 when you have to mend something.
+    """
+    from rlgen_k8s.runners.argo import watch as argo
+
+    raise typer.Exit(argo.watch(name, namespace))
+
+
+@app.command()
+def logs(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task, e.g. grpo.")],
+    name: WorkflowName = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task's end.")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """Print the log of a task's newest attempt.
+
+    From its pod, or from the archive once the pod is gone.
+    """
+    from rlgen_k8s.runners.argo import logs as argo
+
+    argo.show_logs(task, name, follow, namespace)
+
+
+@app.command()
+def stop(name: WorkflowName = None, namespace: Namespace = None) -> None:
+    """Stop a workflow. What is finished stays."""
+    from rlgen_k8s.runners.argo import submit as argo
+
+    argo.stop_workflow(name, namespace)
+
+
+@app.command()
+def resubmit(name: WorkflowName = None, namespace: Namespace = None) -> None:
+    """Submit a workflow's study again.
+
+    With that workflow's settings. Only what is missing runs.
+    """
+    from rlgen_k8s.runners.argo import submit as argo
+
+    raise typer.Exit(argo.resubmit(name, namespace))
+
+
+@app.command()
+def doctor(
+    study: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A study whose pods are to fit.")] = None,
+    set_: Assignments = None,
+    namespace: Namespace = None,
+) -> None:
+    """Check what a submission needs.
+
+    One line a check, with what to do. Exit code 2 when one fails.
+    """
+    from rlgen_k8s.runners.argo.doctor import run as argo
+
+    raise typer.Exit(argo.doctor(study, set_ or [], namespace))
 
 
 @app.command()
@@ -115,7 +203,7 @@ def report(study: StudyName, set_: Assignments = None) -> None:
     """Print where the study's report is."""
     from rlgen_k8s.runners import here
 
-    print(here.copy_report(study, set_ or []))
+    print(here.report_of(study, set_ or []))
 
 
 @app.command()
@@ -168,7 +256,7 @@ def main() -> None:
         sys.exit("error: Python 3.11 or 3.12 is needed")
     try:
         app()
-    except UserError as error:
+    except (UserError, TryAgainError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:

@@ -32,6 +32,11 @@ class ChildError(Exception):
         self.exit_code = returncode if ended else 1
 
 
+def guarded(argv: Sequence[str], grace: float) -> list[str]:
+    """The command that runs `argv` under the guard. Its standard input has to be a pipe: closing it ends all of it."""
+    return [sys.executable, "-I", "-S", guard.__file__, str(grace), *argv]
+
+
 def run_child(
     argv: Sequence[str],
     *,
@@ -54,7 +59,7 @@ def run_child(
     Raises `ChildError` with the last lines if the child's exit code is not 0.
     """
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__, str(grace), *argv],
+        guarded(argv, grace),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

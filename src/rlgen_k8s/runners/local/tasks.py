@@ -8,6 +8,7 @@ from typing import Any
 from rlgen_k8s.dag.names import EXPECTED_MINUTES, POD_ONLY
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local.expressions import substitute
+from rlgen_k8s.runners.quantity import quantity
 
 # What a workflow may say, by place. `IGNORED` is what only a cluster needs to be told, or can do: nothing of it changes
 # a result. The exit handler is the runner's own end of a run; a report is opened from the store.
@@ -34,7 +35,6 @@ IGNORED = {
     # Credentials and the pod's own name: the user's environment has the former, and there is no pod.
     "env": {"valueFrom"},
 }
-_MEMORY_UNITS = {"": 1.0, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def _task(
         after=tuple(item["name"] for name in _waits_for(task) for item in expanded[name]),
         argv=tuple(substitute(part, values) for part in [*container.get("command", []), *container.get("args", [])]),
         env=_environment(container.get("env", []), values, template["name"]),
-        cpu=_quantity(requests.get("cpu", "1")),
-        memory=_quantity(requests.get("memory", "0")),
+        cpu=quantity(requests.get("cpu", "1")),
+        memory=quantity(requests.get("memory", "0")),
         minutes=float(template.get("metadata", {}).get("annotations", {}).get(EXPECTED_MINUTES, 1)),
         when=substitute(task["when"], values) if "when" in task else None,
         retry=_retry(template),
@@ -177,14 +177,6 @@ def _only(place: str, given: Mapping[str, Any], where: str) -> None:
 def _parameters(holder: Mapping[str, Any] | None) -> dict[str, str]:
     listed = (holder or {}).get("parameters", [])
     return {item["name"]: str(item.get("value", item.get("default", ""))) for item in listed}
-
-
-def _quantity(text: str) -> float:
-    """A Kubernetes quantity: `500m` cores, `2Gi` bytes."""
-    match = re.fullmatch(r"([0-9.]+)(m|[KMG]i?|)", str(text))
-    if match is None:
-        raise UserError(f"resource quantity {text}: expected a number with m, Ki, Mi, Gi, K, M or G")
-    return float(match[1]) / 1000 if match[2] == "m" else float(match[1]) * _MEMORY_UNITS[match[2]]
 
 
 def _seconds(text: str) -> float:

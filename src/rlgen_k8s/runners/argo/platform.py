@@ -1,0 +1,121 @@
+"""The platform on a cluster: what its ConfigMap says, and the shared store as reached from this machine."""
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from kubernetes.client import ApiException
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.argo.api import Cluster, read, talking
+from rlgen_k8s.runners.argo.forward import forward, is_service
+from rlgen_k8s.store.open import open_store
+from rlgen_k8s.store.results import Store
+from rlgen_k8s.study.settings import Study
+
+CONFIG_MAP = "rlgen-platform"
+REQUIRED = ("store", "tracking", "image", "service-account", "executor-service-account", "store-secret")
+ACCESS_KEY, SECRET_KEY = "access-key", "secret-key"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What `rlgen submit` needs to know of the platform. An empty public address is unknown."""
+
+    store: str
+    store_public: str
+    tracking: str
+    tracking_public: str
+    argo_ui: str
+    image: str
+    service_account: str
+    executor_service_account: str
+    store_secret: str
+    chart_version: str
+
+
+def read_platform(cluster: Cluster) -> Platform:
+    """The platform in the cluster's namespace. Raises `UserError` when there is none, or it says too little."""
+    with talking(cluster):
+        try:
+            found = read(cluster.core.read_namespaced_config_map, CONFIG_MAP, cluster.namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            raise UserError(
+                f"ConfigMap {CONFIG_MAP}: not in namespace {cluster.namespace} of context {cluster.context}; "
+                "`make install` installs the platform, RLGEN_NAMESPACE names another namespace"
+            ) from None
+    return parse_platform(found.get("data") or {}, cluster.namespace)
+
+
+def parse_platform(data: Mapping[str, str], namespace: str) -> Platform:
+    """A ConfigMap's data as a platform. Raises `UserError` that names the first key that is missing or empty."""
+    for key in REQUIRED:
+        if not data.get(key):
+            raise UserError(
+                f"ConfigMap {CONFIG_MAP} in {namespace}: {key} is missing or empty; run `make install` again"
+            )
+    fields = {field: data.get(field.replace("_", "-"), "").strip() for field in Platform.__dataclass_fields__}
+    return Platform(**fields)
+
+
+def image_of(platform: Platform, study: Study | None) -> str:
+    """The stages' image: the study's own if it names one, else the platform's."""
+    named = study is not None and study.image != Study.model_fields["image"].default
+    return study.image if study is not None and named else platform.image
+
+
+@contextmanager
+def shared_store(cluster: Cluster, platform: Platform) -> Iterator[Store]:
+    """The store that pods use, as reached from here; a forwarded port where it has no public address."""
+    with _reachable(cluster, platform) as uri:
+        yield open_store(uri, credentials(cluster, platform))
+
+
+@contextmanager
+def _reachable(cluster: Cluster, platform: Platform) -> Iterator[str]:
+    parts = urlsplit(platform.store)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    endpoint = options.get("endpoint", "")
+    if platform.store_public or not is_service(endpoint):
+        yield platform.store_public or platform.store
+        return
+    with forward(cluster, endpoint) as local:
+        yield parts._replace(query=urlencode({**options, "endpoint": local}, safe=":/")).geturl()
+
+
+@contextmanager
+def reach_tracking(cluster: Cluster, platform: Platform) -> Iterator[str]:
+    """MLflow's address as reached from here."""
+    if platform.tracking_public or not is_service(platform.tracking):
+        yield platform.tracking_public or platform.tracking
+        return
+    with forward(cluster, platform.tracking) as local:
+        yield local
+
+
+def credentials(cluster: Cluster, platform: Platform) -> Mapping[str, str]:
+    """The environment with the store's credentials: the user's own, or those of the platform's Secret."""
+    if os.environ.get("MINIO_ACCESS_KEY") or os.environ.get("AWS_ACCESS_KEY_ID"):
+        return os.environ
+    with talking(cluster):
+        try:
+            secret = read(cluster.core.read_namespaced_secret, platform.store_secret, cluster.namespace)
+        except ApiException as error:
+            if error.status not in (403, 404):
+                raise
+            why = "it does not exist" if error.status == 404 else "you may not read it"
+            raise UserError(
+                f"Secret {platform.store_secret} in {cluster.namespace}: {why}; "
+                "set MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or mend it with `make install`"
+            ) from None
+    data = secret.get("data") or {}
+    for key in (ACCESS_KEY, SECRET_KEY):
+        if not data.get(key):
+            raise UserError(f"Secret {platform.store_secret} in {cluster.namespace}: has no {key}; expected both keys")
+    access, secret_key = (base64.b64decode(data[key]).decode() for key in (ACCESS_KEY, SECRET_KEY))
+    return os.environ | {"MINIO_ACCESS_KEY": access, "MINIO_SECRET_KEY": secret_key}

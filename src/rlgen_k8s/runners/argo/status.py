@@ -1,0 +1,95 @@
+"""A Workflow object as the states of its tasks. Plain functions of what the API server sent."""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rlgen_k8s.runners.argo.workflows import Workflow, name_of
+from rlgen_k8s.runners.states import Phase, TaskState
+
+Node = Mapping[str, Any]
+
+
+def nodes_of(workflow: Workflow) -> Mapping[str, Node]:
+    """The nodes of a workflow by id; Argo packs those of a large one."""
+    status = workflow.get("status", {})
+    if packed := status.get("compressedNodes"):
+        unpacked: dict[str, Node] = json.loads(gzip.decompress(base64.b64decode(packed)))
+        return unpacked
+    nodes: dict[str, Node] = status.get("nodes") or {}
+    return nodes
+
+
+def task_names(workflow: Workflow) -> list[str]:
+    """The tasks of a workflow's DAG, each after those it waits for."""
+    spec = workflow["spec"]
+    entry = next(template for template in spec["templates"] if template["name"] == spec["entrypoint"])
+    return [task["name"] for task in entry["dag"]["tasks"]]
+
+
+def attempts(workflow: Workflow, task: str) -> list[Node]:
+    """The pods' nodes of a task, oldest first."""
+    full = f"{name_of(workflow)}.{task}"
+    pods = [node for node in nodes_of(workflow).values() if node["type"] == "Pod"]
+    tries = [node for node in pods if node["name"].startswith(f"{full}(")]
+    return sorted(tries, key=lambda node: int(node["name"][len(full) + 1 : -1])) or [
+        node for node in pods if node["name"] == full
+    ]
+
+
+def states(workflow: Workflow) -> list[TaskState]:
+    """The state of every task of a workflow's DAG, in the DAG's order."""
+    by_name = {node["name"]: node for node in nodes_of(workflow).values()}
+    name = name_of(workflow)
+    return [_state(task, by_name.get(f"{name}.{task}"), attempts(workflow, task)) for task in task_names(workflow)]
+
+
+def _state(task: str, node: Node | None, tries: list[Node]) -> TaskState:
+    if node is None:
+        return TaskState(task)
+    newest = tries[-1] if tries else node
+    phase = Phase(node.get("phase") or "Pending")
+    if not phase.done:
+        phase = Phase(newest.get("phase") or "Pending")
+        # Between two attempts nothing runs: the last one is over, and the task is not.
+        phase = Phase.PENDING if phase.done else phase
+    started = phase not in (Phase.PENDING, Phase.SKIPPED, Phase.OMITTED)
+    done, total = _progress(newest)
+    return TaskState(
+        name=task,
+        phase=phase,
+        attempts=max(len(tries), int(started)),
+        started=seconds(newest.get("startedAt")) if started else None,
+        finished=seconds(newest.get("finishedAt")) if phase.done else None,
+        done=done,
+        total=total,
+        message=_message(node, newest, phase),
+        exit_code=_exit_code(newest),
+    )
+
+
+def _message(node: Node, newest: Node, phase: Phase) -> str:
+    """The newest attempt's message: the retry node around it only says how often it tried."""
+    if phase in (Phase.SUCCEEDED, Phase.RUNNING):
+        return ""
+    said = newest.get("message") or node.get("message") or ""
+    return str(said).removeprefix("main: ")
+
+
+def _exit_code(node: Node) -> int | None:
+    code = (node.get("outputs") or {}).get("exitCode")
+    return int(code) if code not in (None, "") else None
+
+
+def _progress(node: Node) -> tuple[int, int]:
+    """`N/M` as the stage wrote it; Argo's own 0/1 says nothing."""
+    done, _, total = str(node.get("progress") or "0/1").partition("/")
+    return (int(done), int(total)) if int(total) > 1 else (0, 0)
+
+
+def seconds(time: str | None) -> float | None:
+    """A time of Kubernetes as seconds since the epoch."""
+    return datetime.fromisoformat(time).timestamp() if time else None

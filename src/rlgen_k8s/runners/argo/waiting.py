@@ -1,0 +1,52 @@
+"""Why tasks wait: looked up now and then, while any does."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
+
+from rlgen_k8s.dag.names import TASK
+from rlgen_k8s.runners.argo import pending
+from rlgen_k8s.runners.argo.api import Cluster, read
+from rlgen_k8s.runners.states import Phase, TaskState
+
+LOOK_SECONDS = 3.0
+
+
+@dataclass
+class Waiting:
+    """Remembers the answers between two looks."""
+
+    cluster: Cluster
+    workflow: str
+    _looked: float = field(default=float("-inf"), init=False)
+    _known: dict[str, str] = field(default_factory=dict, init=False)
+
+    def reasons(self, tasks: Sequence[TaskState]) -> dict[str, str]:
+        """A line for each pending task of which Kubernetes says more than Argo does."""
+        if not any(task.phase is Phase.PENDING for task in tasks):
+            return {}
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            try:
+                self._known = self._look()
+            except (ApiException, HTTPError):
+                self._known = {}  # no right to list, or no API server: the watch tells the latter
+        waiting = {task.name for task in tasks if task.phase is Phase.PENDING}
+        return {task: said for task, said in self._known.items() if task in waiting and said}
+
+    def _look(self) -> dict[str, str]:
+        core, namespace = self.cluster.core, self.cluster.namespace
+        selector = f"workflows.argoproj.io/workflow={self.workflow}"
+        pods = read(core.list_namespaced_pod, namespace, label_selector=selector)["items"]
+        pods = [pod for pod in pods if pod["status"].get("phase") == "Pending" and TASK in pod["metadata"]["labels"]]
+        if not pods:
+            return {}
+        about = "involvedObject.kind=Pod"
+        events = pending.by_pod(read(core.list_namespaced_event, namespace, field_selector=about)["items"])
+        return {
+            pod["metadata"]["labels"][TASK]: pending.reason(pod, events.get(pod["metadata"]["name"], ()))
+            for pod in pods
+        }

@@ -1,0 +1,24 @@
+"""Reports: copied out of a store to where a person finds them."""
+
+import shutil
+from pathlib import Path
+
+from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.home import Home
+from rlgen_k8s.store.results import Store
+from rlgen_k8s.study.settings import Study
+
+REPORT = "report.html"
+
+
+def copy_report(study: Study, store: Store, place: Home) -> Path:
+    """The path of the study's report, copied out of the store. Raises `UserError` if there is none yet."""
+    node = plan(study)[-1]
+    if store.manifest(node.address) is None:
+        raise UserError(f"report of {study.name}: not made yet with these settings; run `rlgen run {study.name}`")
+    to = place.reports / f"{study.name}.html"
+    to.parent.mkdir(parents=True, exist_ok=True)
+    fetched = store.fetch(node.address, place.path / "fetched" / node.key)
+    shutil.copyfile(fetched / REPORT, to)
+    return to
