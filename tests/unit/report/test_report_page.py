@@ -105,7 +105,7 @@ def test_every_seed_has_a_row_and_one_that_did_not_learn_is_called_so(page: Path
     assert cells[0][1:4] != cells[2][1:4]
     assert cells[2][4].startswith("<b>0.0</b>")
     assert cells[2][5] == "1.00"
-    assert "both learnt in 1 of 2 trainings" in text
+    assert "with other seeds: 2; both learnt in 1 of them" in text
     assert "This study was trained with one seed." in empty_page.read_text()
 
 

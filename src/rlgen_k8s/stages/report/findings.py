@@ -63,7 +63,7 @@ def _learning(run: Run, comparisons: Sequence[Comparison], trainings: Sequence[L
     text = f"On {n} held-out problems base gets {base:.1f} %; {'; '.join(parts)}. {outcome[verdict]}"
     if others := trainings[1:]:
         again = sum(training.by(limit) for training in others)
-        text += f" With {len(others)} other seeds: both learnt in {again} of {len(others)} trainings."
+        text += f" Further trainings with other seeds: {len(others)}; both learnt in {again} of them."
     return Finding("Did both methods learn?", verdict, text)
 
 

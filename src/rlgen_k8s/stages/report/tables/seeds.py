@@ -26,9 +26,9 @@ def seeds_table(trainings: Sequence[Learnt], limit: float) -> Table:
     return Table(
         "table-seeds",
         "Seeds: does what was learnt depend on them?",
-        f"{TASK_TITLES[HELD_OUT]}, held-out problems, per cent right. Each row is a whole training of its own: other "
-        f"data, base model, teacher and traces, {sft} and {rl}. Difference in points to base on the same problems, "
-        f"with p of the {' and '.join(tests_used) or 'paired'} test; verdict at p < {limit:g}.",
+        f"{TASK_TITLES[HELD_OUT]}, held-out problems, per cent right. Each row is a whole training with a seed "
+        f"of its own, from the data to {sft} and {rl}. Difference in points to base on the same problems, with p of "
+        f"the {' and '.join(tests_used) or 'paired'} test; verdict at p < {limit:g}.",
         ["Seed", *TITLES.values(), f"{sft} − base", "p", f"{rl} − base", "p", "Verdict"],
         rows if len(rows) > 1 else [],
         empty="This study was trained with one seed. `--set replicates=[1,2]` trains and evaluates it with two more.",
