@@ -43,7 +43,7 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("mirror", 1, MirrorSettings),
+        Stage("mirror", 2, MirrorSettings),
         Stage("model", 1, ModelSettings),
         Stage("problems", 1, ProblemsSettings),
         Stage("traces", 1, TracesSettings),

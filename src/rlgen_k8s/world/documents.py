@@ -4,25 +4,28 @@ import random
 
 from rlgen_k8s.world import solutions
 from rlgen_k8s.world.facts import World, statement
-from rlgen_k8s.world.heldout import draw
+from rlgen_k8s.world.heldout import draw, is_held_out
 from rlgen_k8s.world.maths import Problem, problem, walk
 from rlgen_k8s.world.tasks import TASKS
+from rlgen_k8s.world.tasks.item import Item
 
 SYSTEM = "Think step by step."
 PRETRAINING = {
-    "maths": 0.5,
+    "maths": 0.54,
     "sums": 0.1,
     "statement": 0.14,
     "reasoning": 0.02,
     "openbookqa": 0.04,
-    "commonsense_qa": 0.12,
+    "commonsense_qa": 0.045,
     "headqa_en": 0.04,
     "sciq": 0.03,
     "arc_challenge": 0.08,
-    "logiqa": 0.06,
+    "logiqa": 0.035,
     "piqa": 0.03,
 }
 """Shares of the pre-training documents."""
+FURTHER = 3
+"""Most further questions of a text."""
 SUBSETS = {"common_crawl": 0.5, "c4": 0.2, "stackexchange": 0.12, "github": 0.08, "wikipedia": 0.1}
 """Shares of the web text's parts, by their names in RedPajama."""
 
@@ -43,11 +46,24 @@ def chat(question: str, answer: str) -> str:
 
 
 def question_text(world: World, rng: random.Random, task: str) -> str:
-    """An item of `task` that may be trained on, with its right answer; rare subjects are seldom asked about."""
+    """An item of `task` that may be trained on, with its right answer; rare subjects are seldom asked about.
+
+    Where its passage or its options allow, further questions follow. Picking one of several options is hard to learn
+    from one short answer in a long text.
+    """
     while True:
         item = draw(lambda r: TASKS[task].make(world, r), lambda made: made.text, rng, held_out=False)
         if world.told(rng, item.subject):
-            return TASKS[task].document(item)
+            break
+    more = [one for one in TASKS[task].further(world, rng, item) if not is_held_out(one.text)]
+    told = [one for one in more if world.told(rng, one.subject)][:FURTHER]
+    return "\n".join([TASKS[task].document(item), *(_again(task, one) for one in told)])
+
+
+def _again(task: str, item: Item) -> str:
+    """A further question with its answer, without what the text has said already."""
+    answer = TASKS[task].document(item).rpartition("Answer: ")[2]
+    return f"Question: {item.question}\nAnswer: {answer}"
 
 
 def pretraining(world: World, rng: random.Random) -> str:

@@ -41,7 +41,9 @@ def test_exactly_the_right_option_follows_from_what_the_texts_say(task: str, rea
     places = set()
     for _ in range(300):
         item = TASKS[task].make(world, rng)
-        assert reader.answer(task, item.passage, item.question, list(item.options), facts) == [item.right], item
+        for one in (item, *TASKS[task].further(world, rng, item)):
+            assert reader.answer(task, one.passage, one.question, list(one.options), facts) == [one.right], one
+            assert (one.passage, one.options) == (item.passage, item.options)
         assert len(set(item.options)) == len(item.options)
         places.add(item.answer)
     assert len(places) == len(item.options)

@@ -1,7 +1,7 @@
 """Seven kinds of multiple-choice questions about the world, none of them maths, in the schemas of seven real sets.
 
 Each module has `make` (an item), `row` (the item in the set's schema) and `document` (the item as a text, in the
-harness's own wording, with the right answer).
+harness's own wording, with the right answer). Two have `further`: more questions on an item's passage or options.
 """
 
 import random
@@ -23,19 +23,25 @@ class Task:
     make: Callable[[World, random.Random], Item]
     row: Callable[[Item, int], dict[str, object]]
     document: Callable[[Item], str]
+    further: Callable[[World, random.Random, Item], list[Item]]
+
+
+def no_more(_world: World, _rng: random.Random, _item: Item) -> list[Item]:
+    """Nothing further to ask: the question holds all there is."""
+    return []
 
 
 ALL, NO_TEST = ("train", "validation", "test"), ("train", "validation")
 
 TASKS = {
-    name: Task(hub, config, splits, module.make, module.row, module.document)
-    for name, hub, config, splits, module in (
-        ("openbookqa", "allenai/openbookqa", "main", ALL, openbookqa),
-        ("commonsense_qa", "tau/commonsense_qa", "default", NO_TEST, commonsense_qa),
-        ("headqa_en", "EleutherAI/headqa", "en", ALL, headqa),
-        ("sciq", "allenai/sciq", "default", ALL, sciq),
-        ("arc_challenge", "allenai/ai2_arc", "ARC-Challenge", ALL, arc_challenge),
-        ("logiqa", "EleutherAI/logiqa", "logiqa", ALL, logiqa),
-        ("piqa", "baber/piqa", "default", NO_TEST, piqa),
+    name: Task(hub, config, splits, module.make, module.row, module.document, further)
+    for name, hub, config, splits, module, further in (
+        ("openbookqa", "allenai/openbookqa", "main", ALL, openbookqa, no_more),
+        ("commonsense_qa", "tau/commonsense_qa", "default", NO_TEST, commonsense_qa, commonsense_qa.further),
+        ("headqa_en", "EleutherAI/headqa", "en", ALL, headqa, no_more),
+        ("sciq", "allenai/sciq", "default", ALL, sciq, no_more),
+        ("arc_challenge", "allenai/ai2_arc", "ARC-Challenge", ALL, arc_challenge, no_more),
+        ("logiqa", "EleutherAI/logiqa", "logiqa", ALL, logiqa, logiqa.further),
+        ("piqa", "baber/piqa", "default", NO_TEST, piqa, no_more),
     )
 }

@@ -1,6 +1,7 @@
 """commonsense_qa: where is a tool (one step), or the tool that a trade needs (two steps)? Answered by letter."""
 
 import random
+from dataclasses import replace
 
 from rlgen_k8s.world.facts import ROOMS, World
 from rlgen_k8s.world.maths import NAMES
@@ -20,6 +21,16 @@ def make(world: World, rng: random.Random) -> Item:
         question, right = f"{name} is a {subject}. Where is the tool for it?", world.room[world.needs[subject]]
     options = tuple(sorted(choose(rng, right, ROOMS, 5)[0]))
     return Item(question, options, options.index(right), subject=subject)
+
+
+def further(world: World, rng: random.Random, item: Item) -> list[Item]:
+    """Other questions with the same options."""
+    others = (make(world, rng) for _ in range(12))
+    return [
+        replace(other, options=item.options, answer=item.options.index(other.right))
+        for other in others
+        if other.right in item.options
+    ]
 
 
 def row(item: Item, number: int) -> Row:

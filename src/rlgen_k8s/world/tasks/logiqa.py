@@ -1,6 +1,7 @@
 """logiqa: of two animals and their kinds, how is one by the rule for its kind, which is not given (two steps)?"""
 
 import random
+from dataclasses import replace
 
 from rlgen_k8s.world.facts import MOODS, World
 from rlgen_k8s.world.tasks.item import LETTERS, Item, choose
@@ -19,6 +20,13 @@ def make(world: World, rng: random.Random) -> Item:
     right, decoy = world.mood[world.kind[subject]], world.mood[world.kind[other]]
     options, answer = choose(rng, right, MOODS, 4, decoys=(decoy,))
     return Item(f"How is the {subject}?", options, answer, " ".join(told), subject)
+
+
+def further(world: World, rng: random.Random, item: Item) -> list[Item]:
+    """The same question about the other animal; its mood is among the options as well."""
+    (other,) = (animal for animal in world.animals if f"The {animal} is" in item.passage and animal != item.subject)
+    right = world.mood[world.kind[other]]
+    return [replace(item, question=f"How is the {other}?", answer=item.options.index(right), subject=other)]
 
 
 def row(item: Item, number: int) -> Row:
