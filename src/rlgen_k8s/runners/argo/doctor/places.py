@@ -106,4 +106,4 @@ def image(situation: Situation) -> Check:
 
 def holds(node: Mapping[str, Any], image: str) -> bool:
     """Whether a node has pulled an image before."""
-    return any(image in listed.get("names") or () for listed in node["status"].get("images") or ())
+    return any(image in (listed.get("names") or ()) for listed in node["status"].get("images") or ())

@@ -1,0 +1,48 @@
+"""What the platform's ConfigMap says, and how its addresses are reached."""
+
+import pytest
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.argo.forward import is_service
+from rlgen_k8s.runners.argo.platform import image_of, parse_platform
+from rlgen_k8s.study.load import load_study
+
+DATA = {
+    "store": "s3://rlgen/results?endpoint=http://rlgen-minio.rlgen.svc:9000",
+    "store-public": "",
+    "tracking": "http://rlgen-mlflow.rlgen.svc:5000",
+    "image": "localhost:5000/rlgen/stages@sha256:abc",
+    "service-account": "rlgen-stage",
+    "executor-service-account": "rlgen-executor",
+    "store-secret": "rlgen-store",
+    "something-else": "ignored",
+}
+
+
+def test_a_platform_is_read_with_what_it_does_not_say_left_empty():
+    platform = parse_platform(DATA, "rlgen")
+    assert platform.store == DATA["store"]
+    assert platform.executor_service_account == "rlgen-executor"
+    assert (platform.store_public, platform.argo_ui, platform.chart_version) == ("", "", "")
+
+
+@pytest.mark.parametrize("key", ["store", "image", "store-secret"])
+def test_a_missing_or_empty_key_is_named_with_what_to_do(key):
+    for data in ({k: v for k, v in DATA.items() if k != key}, DATA | {key: ""}):
+        with pytest.raises(UserError, match=rf"rlgen-platform in rlgen: {key} is missing or empty; run `make install`"):
+            parse_platform(data, "rlgen")
+
+
+def test_only_an_address_inside_the_cluster_needs_a_forwarded_port():
+    assert is_service("http://rlgen-minio.rlgen.svc:9000")
+    assert is_service("http://rlgen-mlflow.rlgen.svc.cluster.local:5000")
+    assert not is_service("https://s3.eu-central-1.amazonaws.com")
+    assert not is_service("http://10.245.0.1:30900")
+    assert not is_service("")
+
+
+def test_the_platform_s_image_is_used_unless_the_study_names_one():
+    platform = parse_platform(DATA, "rlgen")
+    assert image_of(platform, None) == DATA["image"]
+    assert image_of(platform, load_study("tiny")) == DATA["image"]
+    assert image_of(platform, load_study("tiny", ["image=mine:1"])) == "mine:1"
