@@ -1,0 +1,1 @@
+"""A one-node Kubernetes for development, run as processes of this machine."""

@@ -1,0 +1,97 @@
+"""Remove what pods leave on a machine, without asking a containerd or a kubelet that may be gone already."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from devcluster.output import UserError
+from devcluster.paths import CGROUPS, CONTAINERD_SOCKET, NAME, PODS, RUN, STATE
+
+_PATIENCE = 30
+_CONTAINER_LOGS = Path("/var/log/containers")
+_CNI_RESULTS = Path("/var/lib/cni/results")
+
+
+def end_pods() -> None:
+    """Kill what runs in pods, and containerd's shims, which outlive it; then wait until none is left."""
+    until = time.monotonic() + _PATIENCE
+    while pids := [*_pod_processes(), *_shims()]:
+        if time.monotonic() > until:
+            raise UserError(f"processes {pids}: still there {_PATIENCE} s after they were killed")
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+
+
+def remove_traces() -> None:
+    """Mounts, network name spaces (and with them interfaces), control groups, links and leases."""
+    sockets = [Path(file.read_text().removeprefix("unix://")) for file in RUN.glob("containerd/*/*/*/address")]
+    for mount in reversed(list(_mounts())):
+        subprocess.run(["umount", mount], check=True)
+    for socket in sockets:
+        socket.unlink(missing_ok=True)
+    for group in _pod_groups():
+        for path, _, _ in os.walk(group, topdown=False):
+            os.rmdir(path)
+    for link in _CONTAINER_LOGS.glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(STATE):
+            link.unlink()
+    for result in _CNI_RESULTS.glob(f"{NAME}-*"):
+        result.unlink()
+    for folder in (_CONTAINER_LOGS, _CNI_RESULTS, _CNI_RESULTS.parent):
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+    _wait_for_interfaces()
+    shutil.rmtree(STATE)
+
+
+def _pod_groups() -> list[Path]:
+    return [path for path in (CGROUPS / "kubepods", *CGROUPS.glob("*/kubepods")) if path.exists()]
+
+
+def _pod_processes() -> Iterator[int]:
+    for group in _pod_groups():
+        for file in group.rglob("cgroup.procs"):
+            yield from map(int, file.read_text().split())
+
+
+def _shims() -> Iterator[int]:
+    """By the socket of the containerd they belong to: a machine may run others."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"containerd-shim" in command[0] and str(CONTAINERD_SOCKET).encode() in command:
+            yield int(entry.name)
+
+
+def _mounts() -> Iterator[str]:
+    """Below the cluster's folder, in the order in which they were mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        path = line.split()[1].encode().decode("unicode_escape")
+        if Path(path).is_relative_to(STATE):
+            yield path
+
+
+def _wait_for_interfaces() -> None:
+    """The kernel removes a pod's interface some time after its name space."""
+    until = time.monotonic() + _PATIENCE
+    while _pod_routes():
+        if time.monotonic() > until:
+            raise UserError(f"routes to pods: still there after {_PATIENCE} s: {_pod_routes()}")
+        time.sleep(0.05)
+
+
+def _pod_routes() -> str:
+    command = ["ip", "-4", "route", "list", "root", PODS]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,48 @@
+"""The node's own address, forwarding, and kernel settings that the cluster's parts change."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from devcluster.paths import CONFIG, NODE_IP, STATE
+
+_SETTINGS = (
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/route_localnet",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+"""What kubelet, kube-proxy and this module set."""
+_BEFORE = STATE / "kernel-settings.json"
+TABLES = ("rlgen-nat", "rlgen-policy")
+
+
+def set_up_network() -> None:
+    """An address that does not change with the machine's network; forwarding; masquerading for pods."""
+    if not _BEFORE.exists():
+        _BEFORE.write_text(json.dumps({name: _setting(name).read_text().strip() for name in _SETTINGS}))
+    subprocess.run(["ip", "address", "replace", f"{NODE_IP}/32", "dev", "lo"], check=True)
+    _setting("net/ipv4/ip_forward").write_text("1")
+    subprocess.run(["nft", "-f", str(CONFIG / "masquerade.nft")], check=True)
+
+
+def take_down_network(kube_proxy: Path) -> None:
+    """Undo it, and kube-proxy's rules with it."""
+    subprocess.run([kube_proxy, "--cleanup"], check=True, capture_output=True)
+    tables = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
+    for table in TABLES:
+        if f"table ip {table}\n" in tables:
+            subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+    subprocess.run(["ip", "address", "delete", f"{NODE_IP}/32", "dev", "lo"], capture_output=True)
+    if _BEFORE.exists():
+        for name, value in json.loads(_BEFORE.read_text()).items():
+            if _setting(name).read_text().strip() != value:
+                _setting(name).write_text(value)
+
+
+def _setting(name: str) -> Path:
+    return Path("/proc/sys") / name

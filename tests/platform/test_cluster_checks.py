@@ -1,0 +1,114 @@
+"""What a machine lacks is said at once, a line each, with exit code 2, and nothing is started."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> dict[str, str]:
+    """Folders of its own, so that nothing of a cluster that runs is looked at."""
+    return {"XDG_STATE_HOME": str(tmp_path / "state"), "KUBECONFIG": str(tmp_path / "kubeconfig")}
+
+
+@pytest.fixture
+def port_of_etcd() -> Iterator[None]:
+    """Taken: by this test, or by the cluster that runs."""
+    with closing(socket.socket()) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 2379))
+            taken.listen()
+        except OSError as error:
+            assert "in use" in str(error)
+        yield
+
+
+def started(elsewhere: dict[str, str]) -> list[Path]:
+    return list((Path(elsewhere["XDG_STATE_HOME"]) / "rlgen-k8s" / "cluster").glob("processes/*"))
+
+
+def test_another_user_than_root_is_told_so(command, elsewhere):
+    ended = command("up", user=65534, **elsewhere)
+    assert ended.code == 2
+    assert ended.errors == ["error: user id 65534: the cluster's processes need root; be root, or start Docker"]
+
+
+def test_a_taken_port_is_named_with_its_holder(command, elsewhere, port_of_etcd):
+    ended = command("up", **elsewhere)
+    assert ended.code == 2
+    (line,) = [line for line in ended.errors if "port 2379" in line]
+    assert "taken by" in line and "pid" in line and line.endswith("etcd needs it; end that process")
+    assert all(line.startswith("error: ") for line in ended.errors)
+    assert not started(elsewhere)
+
+
+def test_too_small_a_disk_is_named_with_what_is_expected(command, elsewhere, port_of_etcd, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", small], check=True)
+    try:
+        ended = command("up", **elsewhere | {"XDG_STATE_HOME": str(small)})
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert ended.code == 2
+    (line,) = [line for line in ended.errors if "disk" in line]
+    assert "0.1 GiB free, expected 10 GiB" in line
+
+
+def test_a_file_system_that_carries_no_overlay_is_named(command, elsewhere, port_of_etcd, tmp_path):
+    # The kernel stacks overlays two deep, and no deeper.
+    mounted = [tmp_path]
+    try:
+        for number in range(2):
+            layers = {name: tmp_path / f"{name}{number}" for name in ("upper", "work", "merged")}
+            for layer in layers.values():
+                layer.mkdir()
+            options = f"lowerdir={mounted[-1]},upperdir={layers['upper']},workdir={layers['work']}"
+            subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, layers["merged"]], check=True)
+            mounted.append(layers["merged"])
+        ended = command("up", **elsewhere | {"XDG_STATE_HOME": str(mounted[-1])})
+    finally:
+        for path in reversed(mounted[1:]):
+            subprocess.run(["umount", path], check=True)
+    assert ended.code == 2
+    assert [line for line in ended.errors if line.startswith("error: overlayfs: cannot be mounted in")]
+
+
+def test_missing_packages_are_named_where_apt_get_is_not(command, elsewhere, tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "env").symlink_to("/usr/bin/env")
+    (programs / "python3").symlink_to(os.path.realpath(sys.executable))
+    ended = command("up", **elsewhere, PATH=str(programs))
+    assert ended.code == 2
+    packages = "containerd iproute2 iptables nftables openssl runc"
+    assert ended.errors == [f"error: packages {packages}: not installed, and there is no apt-get; install them"]
+
+
+def test_missing_go_is_said_before_anything_is_started(command, elsewhere, port_of_etcd, tmp_path):
+    without_go = [folder for folder in os.environ["PATH"].split(":") if not (Path(folder) / "go").exists()]
+    changes = elsewhere | {"PATH": ":".join(without_go), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    ended = command("up", **changes)
+    assert ended.code == 2
+    assert "error: go: expected 1.26 or later on PATH, found none; install it from https://go.dev/dl" in ended.errors
+    assert not started(elsewhere)
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "1.5"])
+def test_a_number_of_gpus_that_is_none_is_refused(command, elsewhere, value):
+    ended = command("up", **elsewhere, GPUS=value)
+    assert ended.code == 2
+    assert ended.errors == [f"error: GPUS={value}: expected a number of GPUs, such as 8"]
+
+
+def test_an_unknown_component_is_refused(command):
+    ended = command("build", "kubernetes")
+    assert ended.code == 2
+    assert ended.errors[-1].startswith("build: error: component kubernetes: expected one of helm, kube, etcd")
