@@ -18,5 +18,5 @@ TASK = "rlgen-k8s/task"
 SETTINGS = "rlgen-k8s/settings"
 """Annotation of a workflow: the study's settings, as JSON."""
 
-POD_ONLY = frozenset({"HOME", "RLGEN_ARTIFACTS", "RLGEN_HOME", "RLGEN_IMAGE", "RLGEN_SCRATCH"})
-"""Variables of a template that tell of the pod's own file system and image: they mean nothing elsewhere."""
+POD_ONLY = frozenset({"HOME", "RLGEN_ARTIFACTS", "RLGEN_ATTEMPT", "RLGEN_HOME", "RLGEN_IMAGE", "RLGEN_SCRATCH"})
+"""Variables of a template that tell of the pod itself, its file system and its image: they mean nothing elsewhere."""

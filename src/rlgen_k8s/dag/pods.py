@@ -62,6 +62,7 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place) -> Con
         env=[
             *_environment(image, place),
             Env(name="OMP_NUM_THREADS", value=str(max(1, int(shape.cpu)))),
+            Env(name="RLGEN_ATTEMPT", value="{{=asInt(retries) + 1}}"),
             Env(name="RLGEN_PATIENCE", value=f"{shape.patience:g}"),
             Env(name="RLGEN_MEMORY", value=f"{shape.memory:g}"),
             Env(name="RLGEN_GPUS", value=str(shape.gpus)),

@@ -51,9 +51,9 @@ def test_last_words_are_one_line_and_only_where_kubernetes_reads_them(tmp_path: 
 
 
 def test_only_an_error_about_room_is_told_as_one(tmp_path: Path) -> None:
-    assert no_room(FileNotFoundError(errno.ENOENT, "No such file"), tmp_path, tmp_path) is None
-    assert no_room(RuntimeError("a bug"), tmp_path, tmp_path) is None
-    assert "No space left" in str(no_room(OSError(errno.ENOSPC, "No space left on device"), tmp_path, tmp_path))
+    assert no_room(FileNotFoundError(errno.ENOENT, "No such file"), [tmp_path], "sft") is None
+    assert no_room(RuntimeError("a bug"), [tmp_path], "sft") is None
+    assert "No space left" in str(no_room(OSError(errno.ENOSPC, "No space left on device"), [tmp_path], "sft"))
 
 
 def test_a_lease_ends_with_its_function(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -39,11 +40,11 @@ def raise_on_signals() -> None:
         signal.signal(each, on_signal)
 
 
-def stop_descendants() -> None:
-    """End every process that the stage left running: SIGTERM, then SIGKILL after the grace period."""
+def stop_descendants(ours: Collection[int] = ()) -> None:
+    """End every process that the stage left running, `ours` excepted: SIGTERM, then SIGKILL after the grace period."""
     deadline = time.monotonic() + GRACE_SECONDS
     asked: set[int] = set()
-    while alive := descendants(os.getpid()):
+    while alive := set(descendants(os.getpid())).difference(ours):
         late = time.monotonic() > deadline
         for process in alive:
             if late or process not in asked:
@@ -53,21 +54,24 @@ def stop_descendants() -> None:
         time.sleep(0.02)
 
 
-def no_room(error: Exception, out: Path, scratch: Path) -> UserError | None:
+def no_room(error: Exception, folders: Sequence[Path], stage: str) -> UserError | None:
     """What to tell the user when a stage failed because nothing more can be written; None when it failed otherwise.
 
-    A library may have turned the system's error into one of its own, so the disks are looked at, too.
+    A library may have turned the system's error into one of its own, so the disks of `folders` are looked at, too.
     """
     refused = isinstance(error, OSError) and error.errno in _NO_ROOM
-    full = [str(folder) for folder in (out, scratch) if shutil.disk_usage(folder).free < LEAST_ROOM]
+    full = [str(folder) for folder in folders if shutil.disk_usage(folder).free < LEAST_ROOM]
     if not refused and not full:
         return None
-    where = getattr(error, "filename", None) or " and ".join(full) or f"{out} or {scratch}"
+    where = getattr(error, "filename", None) or " and ".join(full) or " or ".join(map(str, folders))
     reason = error.strerror if isinstance(error, OSError) and refused else "No space left on device"
-    return UserError(f"folder {where}: {reason}; make room, or set RLGEN_STORE or RLGEN_SCRATCH to another place")
+    return UserError(
+        f"folder {where}: {reason}; make room, set RLGEN_STORE or RLGEN_SCRATCH to another place, "
+        f"or, in a pod, raise pods.{stage}.disk"
+    )
 
 
 def leave_message(text: str, log: Path = TERMINATION_LOG) -> None:
     """Keep one line where Kubernetes shows it (`kubectl describe pod`), if this is a container that has the place."""
     if log.is_file() and os.access(log, os.W_OK):
-        log.write_text(text.splitlines()[0][:1000] + "\n")
+        log.write_text(text.partition("\n")[0][:1000] + "\n" if text else "")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +15,17 @@ class Progress:
     """Calling it keeps the state; writes replace the file, so that a reader never sees half of one."""
 
     path: Path | None
+    beat: Callable[[], None] = lambda: None
+    """Called when the state is another one than before."""
+    _last: tuple[int, int] = field(default=(0, 0), init=False)
     _written: float = field(default=-INTERVAL, init=False)
     _pending: str = field(default="", init=False)
 
     def __call__(self, done: int, total: int) -> None:
         """`done` of `total` units of work; a total of 0 says nothing and is left out."""
+        if (done, total) != self._last:
+            self._last = (done, total)
+            self.beat()
         if self.path is None or total <= 0:
             return
         self._pending = f"{max(0, min(done, total))}/{total}\n"

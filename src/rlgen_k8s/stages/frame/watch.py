@@ -1,0 +1,95 @@
+"""The process above a stage's: ends it when it hangs or when it is told to stop, and survives it whatever happens.
+
+The stage runs in a fork, so that this process stays small, imports nothing heavy and never waits for native code.
+"""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from rlgen_k8s.stages.frame.ending import stop_descendants
+from rlgen_k8s.stages.frame.lifeline import Lifeline
+
+TICK_SECONDS = 1.0
+STOP_SECONDS = 10.0
+"""From SIGTERM to SIGKILL: with what comes after, less than a grace period of 15 s."""
+HUNG_SECONDS = 5.0
+"""The same for a stage that hangs, which will hardly use them."""
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the stage's process ended."""
+
+    code: int
+    """Its exit code; 128 + n after signal n."""
+    hung: bool
+    """Whether it was ended because it did not get on."""
+    stopped: int | None
+    """The signal that told us to stop."""
+
+
+def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Collection[int] = ()) -> Ended:
+    """Run `stage` in a process of its own, which returns the exit code, and see to its end.
+
+    It is ended once `line` has been silent for `patience` seconds. Nothing that it started is left, but the processes
+    `ours`. From now on SIGTERM and SIGINT only count here.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        _run(stage, parent)
+    stopped: int | None = None
+    hung, kill_at = False, float("inf")
+    while True:
+        received = signal.sigtimedwait(SIGNALS, min(TICK_SECONDS, patience / 10))
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        now = time.monotonic()
+        if received and received.si_signo != signal.SIGCHLD and stopped is None:
+            stopped, kill_at = received.si_signo, now + STOP_SECONDS
+            os.kill(child, stopped)
+        if not hung and stopped is None and line.silent > patience:
+            hung, kill_at = True, now + HUNG_SECONDS
+            os.kill(child, signal.SIGUSR1)  # its stacks, see `_run`
+            os.kill(child, signal.SIGTERM)
+        if now > kill_at:
+            os.kill(child, signal.SIGKILL)
+            kill_at = float("inf")
+    code = os.waitstatus_to_exitcode(status)
+    stop_descendants(ours)
+    return Ended(128 - code if code < 0 else code, hung, stopped)
+
+
+def _run(stage: Callable[[], int], parent: int) -> None:
+    """The stage's process, to its end."""
+    code = 1
+    try:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            return
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        code = stage()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    finally:
+        os._exit(code)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
