@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from rlgen_k8s.errors import TryAgainError, UserError
 
 DEFAULT_NAMESPACE = "rlgen"
+TRANSIENT = (429, 500, 502, 503, 504)
 TIMEOUT = (3.0, 20.0)
 """Seconds for connecting to the API server, and for its answer."""
 
@@ -68,7 +69,8 @@ def talking(cluster: Cluster) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise UserError(f"Kubernetes (context {cluster.context}): {explain(error)}") from error
+        said = f"Kubernetes (context {cluster.context}): {explain(error)}"
+        raise (TryAgainError if error.status in TRANSIENT else UserError)(said) from error
     except HTTPError as error:
         raise TryAgainError(
             f"Kubernetes at {cluster.host} (context {cluster.context}): not reachable ({brief(error)}); "
@@ -82,6 +84,8 @@ def explain(error: ApiException) -> str:
         said = json.loads(error.body or "")["message"]
     except (ValueError, KeyError, TypeError):
         said = error.body or error.reason or "no reason given"
+        if error.status == 404:  # of the path, not of an object: the API server does not know the kind
+            said = "no such kind of object; `make install` installs Argo's"
     hint = "; `rlgen doctor` lists the rights that are needed" if error.status == 403 else ""
     return f"{error.status}: {' '.join(str(said).split())}{hint}"
 
