@@ -1,7 +1,5 @@
 """The doctor's verdicts on what the API server says."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from rlgen_k8s.dag.nodes import plan
@@ -12,8 +10,6 @@ from rlgen_k8s.runners.argo.doctor.registry import split
 from rlgen_k8s.runners.argo.doctor.room import nodes_verdict, quotas_verdict
 from rlgen_k8s.runners.quantity import quantity
 from rlgen_k8s.study.load import load_study
-
-NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
 def tasks(*assignments):
@@ -44,12 +40,13 @@ def test_the_probe_s_refusal_is_what_a_full_schema_gives():
     assert kinds_verdict(500, "webhook is down").ok is False
 
 
-def test_a_controller_is_alive_as_long_as_it_renews_its_lease():
-    assert controller_verdict("2026-01-31T09:29:50.123456Z", NOW).ok is True
-    dead = controller_verdict("2026-01-31T09:20:00.000000Z", NOW)
-    assert dead.ok is False
-    assert "600 s" in dead.said
-    assert controller_verdict("", NOW).ok is False
+def test_a_controller_is_at_work_when_one_of_its_pods_is_ready():
+    def pod(ready):
+        return {"metadata": {"name": "c-1"}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+    assert controller_verdict([pod("False"), pod("True")]).ok is True
+    assert controller_verdict([pod("False"), {"metadata": {"name": "c-2"}, "status": {}}]).ok is False
+    assert controller_verdict([]).ok is None
 
 
 def test_tiny_s_pods_fit_on_a_node_of_two_cores():

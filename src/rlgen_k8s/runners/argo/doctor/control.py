@@ -1,11 +1,11 @@
 """The API server, Argo's kinds and controller, this user's rights, the namespace's security."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kubernetes.client import (
     ApiException,
     AuthorizationV1Api,
-    CoordinationV1Api,
     V1ResourceAttributes,
     V1SelfSubjectAccessReview,
     V1SelfSubjectAccessReviewSpec,
@@ -16,8 +16,8 @@ from rlgen_k8s.runners.argo.api import TIMEOUT, Cluster, explain, read
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 from rlgen_k8s.runners.argo.workflows import GROUP, PLURAL, VERSION
 
-LEASE = "workflow-controller"
-LEASE_AGE = timedelta(seconds=60)
+CONTROLLER = "app.kubernetes.io/component in (argo-controller, workflow-controller)"
+"""Label of the controller's pods, by our chart and by Argo's."""
 RIGHTS = (
     *((GROUP, PLURAL, "", verb) for verb in ("create", "get", "list", "watch", "patch")),
     *(("", "pods", "", verb) for verb in ("get", "list")),
@@ -75,26 +75,24 @@ def kinds_verdict(status: int, said: str) -> Check:
 
 
 def controller(situation: Situation) -> Check:
-    """Argo's controller is at work: it renews its lease."""
-    cluster = situation.cluster
-    try:
-        lease = read(CoordinationV1Api(cluster.client).read_namespaced_lease, LEASE, cluster.namespace)
-    except ApiException as error:
-        if error.status not in (403, 404):
-            raise
-        return Check("controller", None, f"no lease {LEASE} to be seen in {cluster.namespace}: cannot tell if it runs")
-    return controller_verdict(lease["spec"].get("renewTime", ""), datetime.now(UTC))
+    """Argo's controller is at work, as its readiness probe says."""
+    call = situation.cluster.core.list_namespaced_pod
+    return controller_verdict(read(call, situation.cluster.namespace, label_selector=CONTROLLER)["items"])
 
 
-def controller_verdict(renewed: str, now: datetime) -> Check:
-    """What the age of the controller's lease means."""
-    age = now - datetime.fromisoformat(renewed) if renewed else None
-    if age is None or age > LEASE_AGE:
-        since = f"for {age.total_seconds():.0f} s" if age else "ever"
-        return Check(
-            "controller", False, f"has not renewed its lease {since}; see `kubectl get deploy`, or `make install`"
-        )
-    return Check("controller", True, f"renewed its lease {max(0, age.total_seconds()):.0f} s ago")
+def controller_verdict(pods: Sequence[Mapping[str, Any]]) -> Check:
+    """What the state of the controller's pods means."""
+    ready = [pod["metadata"]["name"] for pod in pods if _ready(pod)]
+    if ready:
+        return Check("controller", True, f"{', '.join(ready)} is ready")
+    if pods:
+        names = ", ".join(pod["metadata"]["name"] for pod in pods)
+        return Check("controller", False, f"{names} is not ready; see `kubectl describe pod`")
+    return Check("controller", None, "not in this namespace, so it cannot be told whether one is at work")
+
+
+def _ready(pod: Mapping[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
 
 
 def rights(situation: Situation) -> Check:
