@@ -84,10 +84,10 @@ class PlainView:
 class LiveView:
     """A table that is redrawn in place; what has to be kept is printed above it."""
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Console, title: str, began: float | None = None) -> None:
         self._plain = PlainView(console)
         self._title = title
-        self._began = time.time()
+        self._began = time.time() if began is None else began
         self._live = Live(console=console, refresh_per_second=4)
 
     def __enter__(self) -> "LiveView":
@@ -115,7 +115,12 @@ class LiveView:
             mark, style = _MARKS[state.phase]
             bar = ProgressBar(total=max(state.total, 1), completed=state.done, width=24) if state.done else Text("")
             shown = bar if state.phase is Phase.RUNNING else Text(state.phase.lower(), style="dim")
-            table.add_row(Text(mark, style=style), Text(state.name, style=style), shown, Text(describe(state)))
+            table.add_row(Text(mark, style=style), Text(state.name, style=style), shown, _said(state))
         finished = sum(state.phase.done for state in states)
         head = Text(f"{self._title}: {finished}/{len(states)} tasks, {clock(time.time() - self._began)}", style="bold")
         self._live.update(Group(head, table))
+
+
+def _said(state: TaskState) -> Text:
+    """How long, how fast; why not yet, for a task that waits."""
+    return Text(describe(state) or state.message, no_wrap=True, overflow="ellipsis")

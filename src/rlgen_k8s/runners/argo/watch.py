@@ -31,7 +31,7 @@ def watch(name: str | None, namespace: str | None) -> int:
     with ExitStack() as stack:
         view: View = PlainView(console)
         if console.is_terminal:
-            view = stack.enter_context(LiveView(console, name_of(workflow)))
+            view = stack.enter_context(LiveView(console, name_of(workflow), _began(workflow)))
         last, tasks = _follow(cluster, name_of(workflow), view)
     if last is None:
         console.print(f"{name_of(workflow)}: deleted before its end; `rlgen submit` goes on from what is in the store")
@@ -73,7 +73,7 @@ def _follow(cluster: Cluster, name: str, view: View) -> tuple[Workflow | None, l
 def _conclude(cluster: Cluster, workflow: Workflow, tasks: list[TaskState], console: Console) -> int:
     """Say how it ended; the exit code."""
     name, said = name_of(workflow), workflow["status"].get("message", "")
-    took = clock(_took(workflow))
+    took = clock((status.seconds(workflow["status"].get("finishedAt")) or time.time()) - _began(workflow))
     failed = [task for task in tasks if task.phase in FAILURES]
     if phase_of(workflow) == "Succeeded":
         console.print(f"{name}: done in {took}")
@@ -90,6 +90,5 @@ def _conclude(cluster: Cluster, workflow: Workflow, tasks: list[TaskState], cons
     return 2 if any(task.exit_code == 2 for task in failed) else 1
 
 
-def _took(workflow: Workflow) -> float:
-    times = [status.seconds(workflow["status"].get(field)) for field in ("startedAt", "finishedAt")]
-    return (times[1] or time.time()) - (times[0] or time.time())
+def _began(workflow: Workflow) -> float:
+    return status.seconds(workflow["metadata"]["creationTimestamp"]) or time.time()
