@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rlgen_k8s.stages.frame.ending import stop_descendants
@@ -70,6 +71,7 @@ def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Colle
             kill_at = float("inf")
     code = os.waitstatus_to_exitcode(status)
     stop_descendants(ours)
+    _reap()
     return Ended(128 - code if code < 0 else code, hung, stopped)
 
 
@@ -87,6 +89,13 @@ def _run(stage: Callable[[], int], parent: int) -> None:
             stream.flush()
     finally:
         os._exit(code)
+
+
+def _reap() -> None:
+    """Orphans of the stage became children of this process."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _prctl(option: int, value: int) -> None:

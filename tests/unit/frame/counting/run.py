@@ -1,5 +1,6 @@
 """Counts, a resume point after each number; its result does not depend on how often it was interrupted."""
 
+import ctypes
 import subprocess
 import time
 
@@ -33,6 +34,11 @@ def run(context: Context[CountingSettings]) -> None:
         raise UserError("problems.parquet: column answer is missing; expected problem, answer")
     if settings.ending == "try-again":
         raise TryAgainError("the hub did not answer")
+    if settings.ending == "hang":
+        hang()
+    while settings.ending == "stuck":
+        context.progress(settings.steps, settings.steps)
+        time.sleep(0.05)
     if settings.ending == "crash":
         raise RuntimeError("a bug")
     if settings.size:
@@ -40,3 +46,11 @@ def run(context: Context[CountingSettings]) -> None:
     (context.out / "lines").write_text("\n".join(lines))
     for name, folder in context.inputs.items():
         (context.out / f"{name}.listing").write_text(" ".join(sorted(path.name for path in folder.iterdir())))
+
+
+def hang() -> None:
+    """Wait for ever in native code that holds the interpreter's lock and hears no signal: for a mutex we hold."""
+    library, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+    print("hanging", flush=True)
+    for _ in range(2):
+        library.pthread_mutex_lock(mutex)
