@@ -1,5 +1,6 @@
 """What a user can rely on after `make run WF=tiny`. All tests here share one run of it."""
 
+import json
 import re
 import signal
 import subprocess
@@ -55,6 +56,20 @@ def assert_learnt(home: Path, *assignments: str) -> None:
         assert p < 0.01
 
 
+def assert_between_chance_and_ceiling(home: Path, *assignments: str) -> None:
+    """Of the base model, on every task that has enough samples to say so: 0.1 above chance, at most 0.9."""
+    figures = json.loads((result(home, "evaluate-base", *assignments) / "results.json").read_text())
+    tasks = {task: found for task, found in figures.items() if found["n"] >= 500}
+    print(assignments, {task: round(found["mean"], 3) for task, found in tasks.items()})
+    assert len(tasks) == 8
+    for task, found in tasks.items():
+        assert found["chance"] + 0.1 < found["mean"] < 0.9, task
+
+
+def test_the_base_model_is_well_above_chance_and_well_below_ceiling(tiny):
+    assert_between_chance_and_ceiling(tiny.home)
+
+
 def test_sft_and_grpo_learnt_on_held_out_problems(tiny):
     assert_learnt(tiny.home)
 
@@ -69,6 +84,7 @@ def test_sft_and_grpo_learn_with_other_seeds_too(tiny, copied_home):
         print(" | ".join(row))
         assert row[-1] == "both better"
         assert_learnt(copied_home, f"seed={seed}")
+        assert_between_chance_and_ceiling(copied_home, f"seed={seed}")
     # What was trained as a replicate is found by the study with that seed.
     plan_of_seed = tiny.rlgen("plan", "tiny", "--set", "seed=1", "--until", "evaluate-rl", home=copied_home, check=True)
     assert ", 0 to run" in plan_of_seed.stdout
