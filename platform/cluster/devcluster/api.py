@@ -63,9 +63,9 @@ def set_gpus(count: int) -> None:
     present = (node or {"status": {}})["status"].get("capacity", {}).get(_GPU)
     if present == (str(count) if count else None):
         return
-    key = f"/status/capacity/{_GPU.replace('/', '~1')}"
-    patch = {"op": "add", "path": key, "value": str(count)} if count else {"op": "remove", "path": key}
-    _call("PATCH", path, [patch])
+    change = {"op": "add", "value": str(count)} if count else {"op": "remove"}
+    name = _GPU.replace("/", "~1")
+    _call("PATCH", path, [change | {"path": f"/status/{place}/{name}"} for place in ("capacity", "allocatable")])
 
 
 def gpus() -> int:

@@ -1,5 +1,6 @@
 """Remove what pods leave on a machine, without asking a containerd or a kubelet that may be gone already."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,11 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devcluster.output import UserError
-from devcluster.paths import CGROUPS, CONTAINERD_SOCKET, NAME, PODS, RUN, STATE
+from devcluster.paths import CGROUPS, CONTAINERD_SOCKET, PODS, RUN, STATE
 
 _PATIENCE = 30
 _CONTAINER_LOGS = Path("/var/log/containers")
 _CNI_RESULTS = Path("/var/lib/cni/results")
+_FOLDERS = (_CONTAINER_LOGS, _CNI_RESULTS.parent, Path("/var/lib/kubelet"), Path("/run/containerd"))
+"""Outside the cluster's own folder, because their places are fixed in the programs."""
+_ABSENT = STATE / "absent-before.json"
+_SANDBOXES = STATE / "containerd" / "io.containerd.grpc.v1.cri" / "sandboxes"
+
+
+def remember_machine() -> None:
+    """Which folders were not there before the cluster: they go with it."""
+    if not _ABSENT.exists():
+        _ABSENT.write_text(json.dumps([str(folder) for folder in _FOLDERS if not folder.exists()]))
 
 
 def end_pods() -> None:
@@ -43,13 +54,23 @@ def remove_traces() -> None:
     for link in _CONTAINER_LOGS.glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(STATE):
             link.unlink()
-    for result in _CNI_RESULTS.glob(f"{NAME}-*"):
-        result.unlink()
-    for folder in (_CONTAINER_LOGS, _CNI_RESULTS, _CNI_RESULTS.parent):
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
+    for sandbox in _SANDBOXES.glob("*"):
+        for result in _CNI_RESULTS.glob(f"*-{sandbox.name}-*"):
+            result.unlink()
+    for absent in json.loads(_ABSENT.read_text()) if _ABSENT.exists() else []:
+        _remove_empty(Path(absent))
     _wait_for_interfaces()
     shutil.rmtree(STATE)
+
+
+def _remove_empty(top: Path) -> None:
+    """The folder, if nothing but folders and sockets nobody answers is left in it."""
+    for path, _, files in os.walk(top, topdown=False):
+        for file in map(Path(path).joinpath, files):
+            if file.is_socket():
+                file.unlink()
+        if not any(Path(path).iterdir()):
+            os.rmdir(path)
 
 
 def _pod_groups() -> list[Path]:

@@ -19,6 +19,8 @@ _SETTINGS = (
 """What kubelet, kube-proxy and this module set."""
 _BEFORE = STATE / "kernel-settings.json"
 TABLES = ("rlgen-nat", "rlgen-policy")
+IPTABLES = ("filter", "mangle", "nat")
+"""Those that iptables makes when it is asked for anything, and leaves behind empty."""
 
 
 def set_up_network() -> None:
@@ -33,15 +35,27 @@ def set_up_network() -> None:
 def take_down_network(kube_proxy: Path) -> None:
     """Undo it, and kube-proxy's rules with it."""
     subprocess.run([kube_proxy, "--cleanup"], check=True, capture_output=True)
-    tables = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
-    for table in TABLES:
-        if f"table ip {table}\n" in tables:
-            subprocess.run(["nft", "delete", "table", "ip", table], check=True)
+    for family, table in _tables():
+        if table in TABLES or (table in IPTABLES and _empty(family, table)):
+            subprocess.run(["nft", "delete", "table", family, table], check=True)
     subprocess.run(["ip", "address", "delete", f"{NODE_IP}/32", "dev", "lo"], capture_output=True)
     if _BEFORE.exists():
         for name, value in json.loads(_BEFORE.read_text()).items():
             if _setting(name).read_text().strip() != value:
                 _setting(name).write_text(value)
+
+
+def _tables() -> list[tuple[str, str]]:
+    lines = subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout.splitlines()
+    return [(family, name) for _, family, name in map(str.split, lines)]
+
+
+def _empty(family: str, table: str) -> bool:
+    """Whether it changes no packet's way: no rule, no chain of its own, nothing dropped."""
+    listed = subprocess.run(["nft", "-j", "list", "table", family, table], check=True, capture_output=True, text=True)
+    entries = json.loads(listed.stdout)["nftables"]
+    chains = [entry["chain"] for entry in entries if "chain" in entry]
+    return not any("rule" in entry for entry in entries) and all(chain.get("policy") == "accept" for chain in chains)
 
 
 def _setting(name: str) -> Path:

@@ -12,6 +12,8 @@ from pathlib import Path
 from devcluster.output import UserError
 from devcluster.paths import LOGS, PROCESSES
 
+_PATIENCE = 5
+
 
 @dataclass(frozen=True)
 class Service:
@@ -73,15 +75,19 @@ def alive(pid_file: Path) -> int | None:
     return entry["pid"] if entry["since"] is not None and entry["since"] == _since(entry["pid"]) else None
 
 
-def stop(pid_file: Path, patience: float = 20) -> None:
-    """Ask it to end, and insist after a while."""
-    pid = alive(pid_file)
-    if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-        if not _ends(pid_file, patience):
-            os.kill(pid, signal.SIGKILL)
-            _ends(pid_file, patience)
-    pid_file.unlink(missing_ok=True)
+def stop(*pid_files: Path) -> None:
+    """Ask all of them to end, and insist after a while."""
+    for pid_file in pid_files:
+        if pid := alive(pid_file):
+            os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + _PATIENCE
+    while running := [pid for pid in map(alive, pid_files) if pid]:
+        if time.monotonic() > until:
+            for pid in running:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    for pid_file in pid_files:
+        pid_file.unlink(missing_ok=True)
 
 
 def require_alive(service: Service) -> None:
@@ -90,13 +96,6 @@ def require_alive(service: Service) -> None:
         log = LOGS / f"{service.name}.log"
         last = (log.read_text(errors="replace").strip() or "nothing").splitlines()[-1]
         raise UserError(f"{service.name} ended while the cluster started: {last[:300]} (all of it in {log})")
-
-
-def _ends(pid_file: Path, patience: float) -> bool:
-    until = time.monotonic() + patience
-    while alive(pid_file) is not None and time.monotonic() < until:
-        time.sleep(0.05)
-    return alive(pid_file) is None
 
 
 def _since(pid: int) -> str | None:

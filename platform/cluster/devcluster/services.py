@@ -89,6 +89,7 @@ def node_services() -> tuple[Service, ...]:
                 *_client("kube-controller-manager"),
                 "--bind-address=127.0.0.1",
                 "--leader-elect=false",
+                f"--flex-volume-plugin-dir={STATE / 'kubelet-plugins'}",
                 "--use-service-account-credentials=true",
                 f"--root-ca-file={CERTIFICATES / 'ca.crt'}",
                 f"--service-account-private-key-file={CERTIFICATES / 'service-accounts.key'}",
