@@ -15,6 +15,9 @@ from rlgen_k8s.tracking.events import Node, Status, SubmissionOpened
 from rlgen_k8s.tracking.places import spool_folder
 from rlgen_k8s.tracking.spool import Writer, now_ms
 
+PLATFORM = "rlgen.platform"
+"""Tag of a submission: the platform that it was submitted to."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -34,10 +37,15 @@ def submission_id(study: str) -> str:
 
 
 def announce_submission(
-    identity: str, study: str, settings: Mapping[str, Any], nodes: Sequence[Node], store: Store
+    identity: str, study: str, settings: Mapping[str, Any], nodes: Sequence[Node], store: Store, platform: str = ""
 ) -> None:
-    """Say in the store what is submitted to a cluster; its pods tell MLflow, and its exit handler ends it there."""
-    event = SubmissionOpened(id=f"{identity}:0", at=now_ms(), **_described(identity, study, settings, nodes))
+    """Say in the store what is submitted to a cluster; its pods tell MLflow, and its exit handler ends it there.
+
+    `platform` tells the clusters apart that share a store.
+    """
+    described = _described(identity, study, settings, nodes)
+    described["tags"] |= {PLATFORM: platform} if platform else {}
+    event = SubmissionOpened(id=f"{identity}:0", at=now_ms(), **described)
     handover.announce(store, identity, event)
 
 

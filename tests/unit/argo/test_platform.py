@@ -20,7 +20,7 @@ DATA = {
 
 
 def test_a_platform_is_read_with_what_it_does_not_say_left_empty():
-    platform = parse_platform(DATA, "rlgen")
+    platform = parse_platform(DATA, "rlgen", "uid-1")
     assert platform.store == DATA["store"]
     assert platform.executor_service_account == "rlgen-executor"
     assert (platform.store_public, platform.argo_ui, platform.chart_version) == ("", "", "")
@@ -30,7 +30,7 @@ def test_a_platform_is_read_with_what_it_does_not_say_left_empty():
 def test_a_missing_or_empty_key_is_named_with_what_to_do(key):
     for data in ({k: v for k, v in DATA.items() if k != key}, DATA | {key: ""}):
         with pytest.raises(UserError, match=rf"rlgen-platform in rlgen: {key} is missing or empty; run `make install`"):
-            parse_platform(data, "rlgen")
+            parse_platform(data, "rlgen", "uid-1")
 
 
 def test_only_an_address_inside_the_cluster_needs_a_forwarded_port():
@@ -42,7 +42,7 @@ def test_only_an_address_inside_the_cluster_needs_a_forwarded_port():
 
 
 def test_the_platform_s_image_is_used_unless_the_study_names_one():
-    platform = parse_platform(DATA, "rlgen")
+    platform = parse_platform(DATA, "rlgen", "uid-1")
     assert image_of(platform, None) == DATA["image"]
     assert image_of(platform, load_study("tiny")) == DATA["image"]
     assert image_of(platform, load_study("tiny", ["image=mine:1"])) == "mine:1"

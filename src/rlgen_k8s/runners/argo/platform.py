@@ -35,6 +35,8 @@ class Platform:
     executor_service_account: str
     store_secret: str
     chart_version: str
+    uid: str
+    """Tells this platform from every other one that may share the store."""
 
 
 def read_platform(cluster: Cluster) -> Platform:
@@ -49,10 +51,10 @@ def read_platform(cluster: Cluster) -> Platform:
                 f"ConfigMap {CONFIG_MAP}: not in namespace {cluster.namespace} of context {cluster.context}; "
                 "`make install` installs the platform, RLGEN_NAMESPACE names another namespace"
             ) from None
-    return parse_platform(found.get("data") or {}, cluster.namespace)
+    return parse_platform(found.get("data") or {}, cluster.namespace, found["metadata"]["uid"])
 
 
-def parse_platform(data: Mapping[str, str], namespace: str) -> Platform:
+def parse_platform(data: Mapping[str, str], namespace: str, uid: str) -> Platform:
     """A ConfigMap's data as a platform. Raises `UserError` that names the first key that is missing or empty."""
     for key in REQUIRED:
         if not data.get(key):
@@ -60,7 +62,7 @@ def parse_platform(data: Mapping[str, str], namespace: str) -> Platform:
                 f"ConfigMap {CONFIG_MAP} in {namespace}: {key} is missing or empty; run `make install` again"
             )
     fields = {field: data.get(field.replace("_", "-"), "").strip() for field in Platform.__dataclass_fields__}
-    return Platform(**fields)
+    return Platform(**{**fields, "uid": uid})
 
 
 def image_of(platform: Platform, study: Study | None) -> str:

@@ -14,6 +14,7 @@ from rlgen_k8s.runners.argo.api import Cluster, connect
 from rlgen_k8s.runners.argo.doctor.check import Situation
 from rlgen_k8s.runners.argo.doctor.run import examine, show
 from rlgen_k8s.runners.argo.links import argo_link, mlflow_link
+from rlgen_k8s.runners.argo.lost import close_lost
 from rlgen_k8s.runners.argo.platform import Platform, image_of, read_platform, shared_store
 from rlgen_k8s.runners.argo.workflows import (
     UNTIL_ANNOTATION,
@@ -79,6 +80,7 @@ def _submit(study: Study, rebuild: list[str], until: list[str], cluster: Cluster
         for verdict in verdicts:
             if {verdict.node.name, verdict.node.address} & set(rebuild):
                 store.delete(verdict.node.address)
+        close_lost(cluster, platform, store)
         base = workflow_name(study.name, (node.address for node in todo))
         name = free_name(base, map(name_of, known))
         if not _send(study, verdicts, until, name, cluster, platform, store):
@@ -135,5 +137,5 @@ def _send(
         for v in verdicts
         if v.runs or v.manifest
     ]
-    announce_submission(identity, study.name, study.model_dump(mode="json"), planned, store)
+    announce_submission(identity, study.name, study.model_dump(mode="json"), planned, store, platform.uid)
     return True
