@@ -6,14 +6,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -22,55 +19,11 @@ from rlgen_k8s.store.manifest import Identity, Manifest, Provenance
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.reading import reading
 from rlgen_k8s.tracking.recorder import start_recorder
-from rlgen_k8s.tracking.server import free_port
 from rlgen_k8s.tracking.spool import pending, writers
 from rlgen_k8s.tracking.stage_run import StageRun, open_stage_run
 from rlgen_k8s.tracking.submission import Submission, open_submission
 
 STEPS = 40
-
-
-@dataclass
-class Server:
-    """`make mlflow` on a port and database of its own, started and killed at will."""
-
-    home: Path
-    port: int = field(default_factory=lambda: free_port(None))
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def uri(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        code = f"import os, sys; from rlgen_k8s.tracking.server import serve; sys.exit(serve({self.port}, os.environ))"
-        environ = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-        self.process = subprocess.Popen([sys.executable, "-c", code], env=environ | {"RLGEN_HOME": str(self.home)})
-        deadline = time.monotonic() + 120
-        while not self.answers():
-            assert time.monotonic() < deadline, "the server did not come up"
-            assert self.process.poll() is None, "the server ended"
-            time.sleep(0.2)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
-        assert self.process is not None
-        self.process.send_signal(how)
-        return self.process.wait(60)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    one = Server(tmp_path / "server")
-    yield one
-    if one.process is not None and one.process.poll() is None:
-        one.stop()
 
 
 BASE, PROBLEMS = "model/" + "cd" * 16, "problems/" + "ef" * 16
@@ -113,7 +66,7 @@ def steps(environ: Mapping[str, str], run: Run, name: str) -> list[int]:
 
 
 def test_mlflow_down_at_the_start_in_the_middle_and_at_the_end_loses_and_doubles_nothing(
-    server: Server, tmp_path: Path
+    server: Any, tmp_path: Path
 ) -> None:
     environ = {**os.environ, "RLGEN_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri}
 
@@ -225,7 +178,7 @@ def test_two_runners_and_a_recorder_killed_on_a_new_database(tmp_path: Path) -> 
         assert steps(environ, stage, "reward") == list(range(STEPS))
 
 
-def test_the_server_ends_cleanly_on_ctrl_c(server: Server) -> None:
+def test_the_server_ends_cleanly_on_ctrl_c(server: Any) -> None:
     server.start()
     assert server.process is not None
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()

@@ -96,9 +96,15 @@ def submission_run(tracking: Tracking, submission: str, at: int) -> str:
     if tracking.shared is None:
         return run_id(tracking, submission) or tracking.runs.setdefault(submission, create())
     if submission not in tracking.runs:
-        name = run_name(submission)
-        tracking.runs[submission] = agreed(tracking.shared, name, create, tracking.client.delete_run)
-        describe_submission(tracking, tracking.shared, submission)
+        created: list[str] = []
+
+        def propose() -> str:
+            created.append(create())
+            return created[0]
+
+        tracking.runs[submission] = agreed(tracking.shared, run_name(submission), propose, tracking.client.delete_run)
+        if tracking.runs[submission] in created:  # one describes it: MLflow takes a param from one at a time
+            describe_submission(tracking, tracking.shared, submission)
     return tracking.runs[submission]
 
 
