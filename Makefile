@@ -45,9 +45,10 @@ test: environment ## Run all tests; the tiny study is one of them
 test-fast: environment ## Run the unit tests
 	$(BIN)/python -m pytest tests/unit $(PYTEST)
 
-lint: environment ## ruff
+lint: environment ## ruff, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck -x $(shell git grep -lE '^\#!.*sh$$' -- .ci images platform)
 
 types: environment ## mypy, strict
 	$(BIN)/mypy
