@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help environment run plan render status report mlflow test test-fast lint types bench clean
-.PHONY: cluster cluster-down images install uninstall doctor submit watch logs stop resubmit test-cluster bench-cluster
+.PHONY: cluster cluster-down images install uninstall doctor submit watch logs stop resubmit test-platform test-cluster bench-cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,7 +91,10 @@ stop: environment ## Stop a workflow (NAME=…, default: the newest)
 resubmit: environment ## Submit a workflow's study again; what is finished is not run again
 	@$(BIN)/rlgen resubmit $(NAME)
 
-test-cluster: environment cluster images install ## Run the tests on the current cluster
+test-platform: environment ## Test the development cluster's commands (as root, on a machine without it)
+	$(BIN)/python -m pytest tests/platform $(PYTEST)
+
+test-cluster: environment ## Test charts, images, submissions and faults on the current cluster, installed
 	$(BIN)/python -m pytest tests/charts tests/cluster $(PYTEST)
 
 bench-cluster: environment ## Measure speed on the current cluster
