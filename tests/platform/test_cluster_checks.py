@@ -57,7 +57,7 @@ def test_too_small_a_disk_is_named_with_what_is_expected(command, elsewhere, por
         subprocess.run(["umount", small], check=True)
     assert ended.code == 2
     (line,) = [line for line in ended.errors if "disk" in line]
-    assert "0.1 GiB free, expected 10 GiB" in line
+    assert "0.1 GiB free, expected 15 GiB" in line
 
 
 def test_a_file_system_that_carries_no_overlay_is_named(command, elsewhere, port_of_etcd, tmp_path):

@@ -17,8 +17,8 @@ from devcluster.paths import CACHE, CGROUPS, NODE_IP, PODS, SERVICES, STATE
 from devcluster.processes import Service, alive, running_as_it_should
 
 GIB = 1 << 30
-SPACE_TO_RUN = 10 * GIB
-SPACE_TO_BUILD = 8 * GIB
+SPACE_TO_RUN = 15 * GIB
+SPACE_TO_BUILD = 12 * GIB
 PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
