@@ -24,9 +24,9 @@ from rlgen_k8s.study.settings import PodShape
 
 # Exit codes: 75 try again; 137 and 143 killed (preempted, evicted, its node drained); -1 nobody saw the end. `Error`:
 # the pod was deleted, or Argo's own containers failed. Everything else, 2 above all, would fail in the same way again,
-# and so would a pod that used more than its memory ("OOMKilled") or its scratch volume ("exceeds the limit").
+# and so would a pod that used more than its memory ("OOMKilled") or its volumes ("Usage of EmptyDir volume … exceeds").
 RETRY_WHEN = (
-    "!(lastRetry.message contains 'OOMKilled') && !(lastRetry.message contains 'exceeds the limit')"
+    "!(lastRetry.message contains 'OOMKilled') && !(lastRetry.message contains 'Usage of EmptyDir')"
     " && (lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [-1, 75, 137, 143])"
 )
 # Argo waits between attempts only where there is a limit, and counts preemptions in it; so it is out of the way, and

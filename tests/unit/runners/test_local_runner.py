@@ -144,6 +144,14 @@ def test_what_cannot_run_here_is_refused_by_name_before_anything_starts():
         with DAG(name="main"):
             Task(name="only", template=template)
 
+    def total_time():
+        retries = RetryStrategy(limit=1, retry_policy="Always", backoff=Backoff(max_duration="1m"))
+        template = shell("t", "true", retry_strategy=retries)
+        with DAG(name="main"):
+            Task(name="only", template=template)
+
+    with pytest.raises(UserError, match="template t: backoff: maxDuration is not supported"):
+        read_tasks(workflow(total_time))
     with pytest.raises(UserError, match="main: steps is not supported"):
         read_tasks(workflow(steps))
     with pytest.raises(UserError, match=r"task b: depends 'a\.Failed' is not supported"):
