@@ -71,7 +71,10 @@ def _go() -> Iterator[str]:
 
 
 def _space() -> Iterator[str]:
-    needed = {STATE: SPACE_TO_RUN} | ({CACHE: SPACE_TO_BUILD} if missing(NEEDED_BY_CLUSTER) else {})
+    """A cluster that is there has taken its room already."""
+    needed = {} if (STATE / "etcd").exists() else {STATE: SPACE_TO_RUN}
+    if missing(NEEDED_BY_CLUSTER):
+        needed[CACHE] = SPACE_TO_BUILD
     by_device: dict[int, list[Path]] = {}
     for path in needed:
         path.mkdir(parents=True, exist_ok=True)
