@@ -7,9 +7,14 @@ localhost | localhost:* | 127.0.0.1:*) tls_verify=false ;;
 *) tls_verify=true ;;
 esac
 
-# registry_digest REFERENCE: print the digest it has in the registry; fails where the registry does not hold it.
+# registry_digest REFERENCE: print the digest it has in the registry, nothing where the registry does not hold it.
 registry_digest() {
-    skopeo inspect --tls-verify=$tls_verify --format '{{.Digest}}' "docker://$1" 2> /dev/null
+    local said
+    if said=$(skopeo inspect --tls-verify=$tls_verify --format '{{.Digest}}' "docker://$1" 2>&1); then
+        echo "$said"
+    elif ! grep -qE 'manifest unknown|name unknown' <<< "$said"; then
+        fail "registry $REGISTRY: ${said##*: }; make cluster starts localhost:5000, others may want a buildah login"
+    fi
 }
 
 # registry_push REFERENCE: push from the local storage. zstd at its lowest level halves what is written and read again.

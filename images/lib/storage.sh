@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# buildah with a storage of the project's own, and what a build is given of this machine. Sourced by images/build.
+# buildah with a storage of the project's own, and what a build is lent of this machine. Sourced by images/build.
 
 export BUILDAH_ISOLATION=chroot TMPDIR=$work/tmp
 mkdir -p "$TMPDIR"
@@ -14,23 +14,23 @@ in_storage() {
 build() {
     local reference=$1 context=$2
     shift 2
-    in_storage bud --quiet --layers --format oci --tls-verify="$tls_verify" "$@" --tag "$reference" "$context" > /dev/null
+    in_storage bud --quiet --layers --force-rm --format oci --tls-verify="$tls_verify" "$@" --tag "$reference" "$context" > /dev/null
 }
 
-# uv_mounts: print the options of `build` that mount /build for uv: this machine's uv, its cache, the lock, and how this
+# uv_mounts: print the options of `build` that lend a build uv in /mnt: this machine's uv, its cache, the lock, and how this
 # machine reaches a package index. Nothing of it gets into a layer.
 uv_mounts() {
-    local given=$work/build cache name
-    rm -rf "$given"
-    mkdir -p "$given"/{bin,cache,project}
-    cp images/lib/uv-in-build "$given/uv"
-    cp pyproject.toml uv.lock "$given/project/"
+    local lent=$work/lent cache name
+    rm -rf "$lent"
+    mkdir -p "$lent"/{bin,cache,project}
+    cp images/lib/uv-in-build "$lent/uv"
+    cp pyproject.toml uv.lock "$lent/project/"
     cache=$(.uv/bin/uv cache dir)
     mkdir -p "$cache"
     for name in $(compgen -e | grep -E '^(UV_|SSL_CERT_FILE$|NETRC$)' || true); do
         printf 'export %s=%q\n' "$name" "${!name}"
-    done > "$given/network"
-    printf '%s\n' --volume "$given:/build:ro" --volume "$PWD/.uv/bin:/build/bin:ro" --volume "$cache:/build/cache"
+    done > "$lent/network"
+    printf '%s\n' --volume "$lent:/mnt:ro" --volume "$PWD/.uv/bin:/mnt/bin:ro" --volume "$cache:/mnt/cache"
     for name in "${SSL_CERT_FILE:-}" "${UV_CONFIG_FILE:-}" "${NETRC:-}"; do
         [ -z "$name" ] || printf '%s\n' --volume "$name:$name:ro"
     done
