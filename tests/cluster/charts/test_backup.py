@@ -2,7 +2,7 @@ import pytest
 
 
 def test_a_new_installation_gets_back_what_was_saved(gpu_box, tmp_path):
-    """Given results, runs and files; when they are saved, lost with the whole namespace, and restored; then they are back."""
+    """Given a backup; when the whole namespace is lost and installed again; then restore brings all back."""
     with gpu_box.store() as store:
         store.blobs.put_new("test/saved/part.bin", bytes(range(256)) * 1000)
         store.blobs.put_new("test/saved/manifest.json", b"{}")
