@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ STATE = Path(os.environ.get("XDG_STATE_HOME") or HOME / ".local" / "state") / "r
 KUBECTL = Path(os.environ.get("XDG_CACHE_HOME") or HOME / ".cache") / "rlgen-k8s" / "bin" / "current" / "kubectl"
 FOLDERS = ("/var/lib/cni", "/var/lib/kubelet", "/var/log/pods", "/run/netns", "/usr/libexec/kubernetes")
 SETTINGS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet", "vm/overcommit_memory", "kernel/panic_on_oops")
+WAIT = "--timeout=90s"
 WORKLOAD = """
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -86,6 +88,20 @@ def pids() -> dict[str, int]:
     return {path.name: json.loads(path.read_text())["pid"] for path in (STATE / "processes").iterdir()}
 
 
+def switch_off_and_on() -> None:
+    """What a reboot does to a cluster: processes, mounts, interfaces, addresses and rules are gone, files stay."""
+    groups = [path for path in Path("/sys/fs/cgroup").rglob("kubepods*") if path.is_dir()]
+    inside = [int(pid) for group in groups for file in group.rglob("cgroup.procs") for pid in file.read_text().split()]
+    shims = [int(line.split()[0]) for line in run("ps", "-eo", "pid,args").splitlines() if f"{STATE}/run/" in line]
+    for pid in {*pids().values(), *inside, *shims}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for line in reversed([line for line in Path("/proc/self/mounts").read_text().splitlines() if str(STATE) in line]):
+        run("umount", "--lazy", line.split()[1])
+    run("nft", "flush", "ruleset")
+    run("ip", "address", "delete", "10.245.0.1/32", "dev", "lo")
+
+
 def kubectl(kubeconfig: Path, *arguments: str, text: str | None = None) -> str:
     return run(KUBECTL, f"--kubeconfig={kubeconfig}", *arguments, text=text)
 
@@ -108,7 +124,7 @@ def test_from_nothing_through_a_crash_to_nothing(command, no_cluster, kubeconfig
     # Given a pod with a volume, a service and a policy
     runtime = tomllib.loads((STATE / "config" / "containerd.toml").read_text())["plugins"]["io.containerd.grpc.v1.cri"]
     kubectl(kubeconfig, "apply", "-f", "-", text=WORKLOAD.replace("IMAGE", runtime["sandbox_image"]))
-    kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/work", "--timeout=60s")
+    kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/work", WAIT)
 
     # When every process of the cluster is killed, and it is started, it is as it was
     for pid in pids().values():
@@ -116,7 +132,14 @@ def test_from_nothing_through_a_crash_to_nothing(command, no_cluster, kubeconfig
     healed = command("up", KUBECONFIG=str(kubeconfig))
     assert healed.code == 0, healed.errors
     assert not set(pids().values()) & set(started.values())
-    kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/work", "--timeout=60s")
+    kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/work", WAIT)
+
+    # When the machine is switched off and on, and it is started, it is as it was
+    switch_off_and_on()
+    rebooted = command("up", KUBECONFIG=str(kubeconfig))
+    assert rebooted.code == 0, rebooted.errors
+    kubectl(kubeconfig, "wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/work", WAIT)
+    kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/work", WAIT)
 
     # When it is removed, nothing is left, and the other cluster is in the kubeconfig as before
     removed = command("down", KUBECONFIG=str(kubeconfig))

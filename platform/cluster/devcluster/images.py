@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import platform
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -29,6 +30,12 @@ def import_images() -> list[str]:
         _ctr("images", "import", "--snapshotter", "overlayfs", str(archive))
         archive.unlink()
     return fresh
+
+
+def containerd_answers() -> bool:
+    """Whether its socket is served: a crash leaves one that is not."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(CONTAINERD_SOCKET)) == 0
 
 
 def _ctr(*arguments: str) -> str:

@@ -35,6 +35,8 @@ def set_up_network() -> None:
 def take_down_network(kube_proxy: Path) -> None:
     """Undo it, and kube-proxy's rules with it."""
     subprocess.run([kube_proxy, "--cleanup"], check=True, capture_output=True)
+    for iptables in ("iptables", "ip6tables"):
+        _remove_firewall(iptables)
     for family, table in _tables():
         if table in TABLES or (table in IPTABLES and _empty(family, table)):
             subprocess.run(["nft", "delete", "table", family, table], check=True)
@@ -43,6 +45,14 @@ def take_down_network(kube_proxy: Path) -> None:
         for name, value in json.loads(_BEFORE.read_text()).items():
             if _setting(name).read_text().strip() != value:
                 _setting(name).write_text(value)
+
+
+def _remove_firewall(iptables: str) -> None:
+    """A chain that kube-proxy fills and leaves to kubelet to remove, which never does."""
+    chain = "KUBE-FIREWALL"
+    if subprocess.run([iptables, "-w", "-S", chain], capture_output=True).returncode == 0:
+        for arguments in (["-D", "INPUT", "-j"], ["-D", "OUTPUT", "-j"], ["-F"], ["-X"]):
+            subprocess.run([iptables, "-w", *arguments, chain], check=True)
 
 
 def _tables() -> list[tuple[str, str]]:
