@@ -11,7 +11,7 @@ import pytest
 from rlgen_k8s.errors import TryAgainError
 from rlgen_k8s.stages.frame.memory import oom_kills
 from rlgen_k8s.stages.frame.outage import patiently
-from rlgen_k8s.stages.frame.run import _verdict
+from rlgen_k8s.stages.frame.run import verdict
 from rlgen_k8s.stages.frame.watch import Ended
 from rlgen_k8s.tracking.events import Finished, StageOpened
 from rlgen_k8s.tracking.places import spool_folder
@@ -123,12 +123,12 @@ def test_want_of_memory_is_said_and_never_tried_again(tmp_path: Path) -> None:
     v2.write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 2\noom_group_kill 0\n")
     assert (oom_kills((v1,)), oom_kills((v2,)), oom_kills((tmp_path / "none",))) == (3, 2, 0)
     trainer_killed = Ended(code=137, hung=False, stopped=None)
-    code, said = _verdict(trainer_killed, "trainer was ended by SIGKILL", "grpo", {"RLGEN_MEMORY": "8"}, kills=1)
+    code, said = verdict(trainer_killed, "trainer was ended by SIGKILL", "grpo", {"RLGEN_MEMORY": "8"}, kills=1)
     assert code == 2
     assert said.startswith("out of memory: stage grpo used more than its 8 GiB; raise pods.grpo.memory")
-    assert _verdict(trainer_killed, "", "grpo", {}, kills=0) == (137, "")
+    assert verdict(trainer_killed, "", "grpo", {}, kills=0) == (137, "")
     stopped = Ended(code=0, hung=False, stopped=signal.SIGTERM)
-    assert _verdict(stopped, "", "grpo", {}, kills=0)[0] == 0, "it was done before it was stopped"
+    assert verdict(stopped, "", "grpo", {}, kills=0)[0] == 0, "it was done before it was stopped"
 
 
 def test_work_outlives_a_store_that_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,9 +40,9 @@ def raise_on_signals() -> None:
         signal.signal(each, on_signal)
 
 
-def stop_descendants(ours: Collection[int] = ()) -> None:
-    """End every process that the stage left running, `ours` excepted: SIGTERM, then SIGKILL after the grace period."""
-    deadline = time.monotonic() + GRACE_SECONDS
+def stop_descendants(ours: Collection[int] = (), grace: float = GRACE_SECONDS) -> None:
+    """End every process that the stage left running, `ours` excepted: SIGTERM, then SIGKILL after `grace` seconds."""
+    deadline = time.monotonic() + grace
     asked: set[int] = set()
     while alive := set(descendants(os.getpid())).difference(ours):
         late = time.monotonic() > deadline

@@ -63,7 +63,7 @@ def _make(task: Task, store: Store, environ: Mapping[str, str]) -> int:
     work = Work(task, environ, tracked, line)
     patience = 60 * float(environ.get("RLGEN_PATIENCE") or "inf")
     ended = watch(lambda: attempt(work), line, patience, beside.processes)
-    code, words = _verdict(ended, line.words, stage, environ, oom_kills() - kills)
+    code, words = verdict(ended, line.words, stage, environ, oom_kills() - kills)
     if code == TryAgainError.exit_code:
         code, words = spend(store, task.address, secrets.token_hex(4), words, environ)
     if words != line.words:
@@ -76,7 +76,7 @@ def _make(task: Task, store: Store, environ: Mapping[str, str]) -> int:
     return code
 
 
-def _verdict(ended: Ended, words: str, stage: str, environ: Mapping[str, str], kills: int) -> tuple[int, str]:
+def verdict(ended: Ended, words: str, stage: str, environ: Mapping[str, str], kills: int) -> tuple[int, str]:
     """The exit code, and the line that says why."""
     if ended.stopped is not None:
         return (ended.code and 128 + ended.stopped), words or f"stopped by {signal.Signals(ended.stopped).name}"

@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from rlgen_k8s.stages.frame.ending import stop_descendants
+from rlgen_k8s.stages.frame.ending import GRACE_SECONDS, stop_descendants
 from rlgen_k8s.stages.frame.lifeline import Lifeline
 
 TICK_SECONDS = 1.0
-STOP_SECONDS = 10.0
-"""From SIGTERM to SIGKILL: with what comes after, less than a grace period of 15 s."""
+STOP_SECONDS = 11.0
+"""From SIGTERM to SIGKILL: more than a trainer gets (10 s), and with what comes after less than a grace of 15 s."""
 HUNG_SECONDS = 5.0
 """The same for a stage that hangs, which will hardly use them."""
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
@@ -52,7 +52,7 @@ def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Colle
     if child == 0:
         _run(stage, parent)
     stopped: int | None = None
-    hung, kill_at = False, float("inf")
+    hung, killed, kill_at = False, False, float("inf")
     while True:
         received = signal.sigtimedwait(SIGNALS, min(TICK_SECONDS, patience / 10))
         done, status = os.waitpid(child, os.WNOHANG)
@@ -68,9 +68,9 @@ def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Colle
             os.kill(child, signal.SIGTERM)
         if now > kill_at:
             os.kill(child, signal.SIGKILL)
-            kill_at = float("inf")
+            killed, kill_at = True, float("inf")
     code = os.waitstatus_to_exitcode(status)
-    stop_descendants(ours)
+    stop_descendants(ours, grace=0.5 if killed else GRACE_SECONDS)
     _reap()
     return Ended(128 - code if code < 0 else code, hung, stopped)
 
