@@ -41,7 +41,7 @@ def install_with_other_requests(installation):
 
 
 def test_everything_is_ready(gpu_box):
-    pods = gpu_box.get("pods")
+    pods = gpu_box.get("pods", "--field-selector=status.phase!=Succeeded")
     components = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
     assert components == {"argo-controller", "argo-server", "minio", "mlflow", "postgres"}
     for pod in pods:
