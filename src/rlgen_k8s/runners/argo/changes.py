@@ -15,10 +15,11 @@ def tell(before: Mapping[str, TaskState], after: Sequence[TaskState], workflow: 
 def _tell(old: TaskState, new: TaskState, workflow: str, view: View) -> None:
     if new.attempts > max(old.attempts, 1):
         view.event(new.name, f"started again (attempt {new.attempts})")
-    elif new.attempts > old.attempts and new.phase is not Phase.PENDING:
+    elif new.attempts > old.attempts:
         view.event(new.name, "started")
     if new.phase is Phase.PENDING and new.message and new.message != old.message:
-        view.event(new.name, f"{'attempt ended' if new.attempts else 'waits'}: {new.message}")
+        over = old.phase is Phase.RUNNING or new.attempts > old.attempts
+        view.event(new.name, f"attempt {new.attempts} ended: {new.message}" if over else f"waits: {new.message}")
     if new.phase is old.phase:
         return
     if new.phase is Phase.SUCCEEDED:

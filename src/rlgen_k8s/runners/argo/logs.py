@@ -26,7 +26,7 @@ def show_logs(task: str, name: str | None, follow: bool, namespace: str | None) 
     """Print the log of a task of a workflow (None: the newest); with `follow`, until the task's end."""
     cluster = connect(namespace)
     workflow = find(cluster, name)
-    if task not in (tasks := status.task_names(workflow)):
+    if task not in (tasks := [state.name for state in status.states(workflow)]):
         raise UserError(f"task {task}: not in workflow {name_of(workflow)}; its tasks are {', '.join(tasks)}")
     shown: set[str] = set()
     pause = threading.Event()

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-STARTING = ("ContainerCreating", "PodInitializing")
+from rlgen_k8s.runners.argo.status import STARTING
+
 NODE_ID = "workflows.argoproj.io/node-id"
 
 Object = Mapping[str, Any]

@@ -11,6 +11,9 @@ from rlgen_k8s.runners.argo.workflows import Workflow, name_of
 from rlgen_k8s.runners.states import Phase, TaskState
 
 Node = Mapping[str, Any]
+EXIT_HANDLER = "onExit"
+STARTING = ("ContainerCreating", "PodInitializing")
+"""Reasons of a pod to wait that say nothing."""
 
 
 def nodes_of(workflow: Workflow) -> Mapping[str, Node]:
@@ -41,10 +44,12 @@ def attempts(workflow: Workflow, task: str) -> list[Node]:
 
 
 def states(workflow: Workflow) -> list[TaskState]:
-    """The state of every task of a workflow's DAG, in the DAG's order."""
+    """The state of every task of a workflow's DAG, in the DAG's order, and of the exit handler once it is there."""
     by_name = {node["name"]: node for node in nodes_of(workflow).values()}
     name = name_of(workflow)
-    return [_state(task, by_name.get(f"{name}.{task}"), attempts(workflow, task)) for task in task_names(workflow)]
+    exit_handler = [EXIT_HANDLER] if f"{name}.{EXIT_HANDLER}" in by_name else []
+    tasks = [*task_names(workflow), *exit_handler]
+    return [_state(task, by_name.get(f"{name}.{task}"), attempts(workflow, task)) for task in tasks]
 
 
 def _state(task: str, node: Node | None, tries: list[Node]) -> TaskState:
@@ -56,13 +61,13 @@ def _state(task: str, node: Node | None, tries: list[Node]) -> TaskState:
         phase = Phase(newest.get("phase") or "Pending")
         # Between two attempts nothing runs: the last one is over, and the task is not.
         phase = Phase.PENDING if phase.done else phase
-    started = phase not in (Phase.PENDING, Phase.SKIPPED, Phase.OMITTED)
+    ran = [one for one in tries if one.get("phase") != "Pending"]
     done, total = _progress(newest)
     return TaskState(
         name=task,
         phase=phase,
-        attempts=max(len(tries), int(started)),
-        started=seconds(newest.get("startedAt")) if started else None,
+        attempts=len(ran),
+        started=seconds(newest.get("startedAt")) if ran and phase is not Phase.PENDING else None,
         finished=seconds(newest.get("finishedAt")) if phase.done else None,
         done=done,
         total=total,
@@ -73,10 +78,10 @@ def _state(task: str, node: Node | None, tries: list[Node]) -> TaskState:
 
 def _message(node: Node, newest: Node, phase: Phase) -> str:
     """The newest attempt's message: the retry node around it only says how often it tried."""
-    if phase in (Phase.SUCCEEDED, Phase.RUNNING):
+    said = str(newest.get("message") or node.get("message") or "")
+    if phase in (Phase.SUCCEEDED, Phase.RUNNING) or said in STARTING:
         return ""
-    said = newest.get("message") or node.get("message") or ""
-    return str(said).removeprefix("main: ")
+    return said.removeprefix("main: ")
 
 
 def _exit_code(node: Node) -> int | None:
