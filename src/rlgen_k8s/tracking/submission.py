@@ -2,9 +2,9 @@
 
 import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Submission:
 
 
 def submission_id(study: str) -> str:
-    """A new id: `<study>-<date>-<time>`."""
-    return f"{study}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """A new id: `<study>-<date>-<time>`, the time with milliseconds."""
+    return f"{study}-{datetime.now():%Y%m%d-%H%M%S%f}"[:-3]
 
 
 def announce_submission(

@@ -134,7 +134,7 @@ def test_two_submissions_are_compared_with_what_differs(tiny, copied_home):
     # Both submissions have to be in one MLflow to be compared.
     changed = tiny.rlgen("run", "tiny", "--set", "report.learning_p=0.03")
     assert changed.returncode == 0, changed.stdout + changed.stderr
-    names = re.findall(r"^(tiny-\d{8}-\d{6}): \d+ of", tiny.output + changed.stdout, re.M)
+    names = re.findall(r"^(tiny-\d{8}-\d+): \d+ of", tiny.output + changed.stdout, re.M)
     table = tiny.rlgen("compare", *names, check=True).stdout
     assert "report.learning_p" in table
     assert "0.03" in table

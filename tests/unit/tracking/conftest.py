@@ -1,7 +1,6 @@
 """A small study as its runner and its stages tell tracking about it."""
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,12 +79,8 @@ def new_home(folder: Path, template: Path) -> dict[str, str]:
 def submitting(environ: dict[str, str]) -> Submit:
     """Tells the spool of a whole submission; tasks whose result an earlier one published are hits."""
     published: set[str] = set()
-    seconds: list[str] = []
 
     def _submit(learning_rate: float = 1e-3, accuracy: float = 0.5) -> str:
-        while time.strftime("%S") in seconds:  # ids have seconds
-            time.sleep(0.05)
-        seconds.append(time.strftime("%S"))
         found = addresses(learning_rate)
         nodes = [
             Node(task=task, address=address, verdict="hit" if address in published else "run")
