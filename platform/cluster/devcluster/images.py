@@ -1,86 +1,89 @@
-"""Images of one static binary each, made without an image builder and handed to containerd."""
+"""Images of one static binary each, made without an image builder and put into the registry.
+
+The node pulls them like any other: under disk pressure kubelet removes images that nothing runs, the pause image among
+them, and what is not in a registry would never come back.
+"""
 
 import hashlib
 import io
 import json
 import platform
-import socket
-import subprocess
 import tarfile
-from pathlib import Path
+import urllib.error
+import urllib.parse
+import urllib.request
 
 from devcluster.components import COMPONENTS
-from devcluster.paths import CONTAINERD_SOCKET, RUN
 
+_REGISTRY = "localhost:5000"
 _COMPONENT = {"pause": "agent", "coredns": "coredns"}
+_KIND = "application/vnd.oci.image"
 
 
 def image_name(binary: str) -> str:
     """Tagged by the component's version and build."""
-    return f"localhost/{binary}:{COMPONENTS[_COMPONENT[binary]].folder.name}"
+    return f"{_REGISTRY}/cluster/{binary}:{_tag(binary)}"
 
 
-def import_images() -> list[str]:
-    """Give containerd the images that it does not have; their names."""
-    present = _ctr("images", "ls", "-q").split()
-    fresh = [binary for binary in _COMPONENT if image_name(binary) not in present]
-    for binary in fresh:
-        archive = RUN / f"{binary}.tar"
-        _write_archive(archive, image_name(binary), COMPONENTS[_COMPONENT[binary]].binary(binary))
-        _ctr("images", "import", "--snapshotter", "overlayfs", str(archive))
-        archive.unlink()
-    return fresh
+def push_images() -> None:
+    """Give the registry the images that it does not have."""
+    for binary in _COMPONENT:
+        manifest = f"cluster/{binary}/manifests/{_tag(binary)}"
+        if _call("HEAD", f"/v2/{manifest}", accept=f"{_KIND}.manifest.v1+json") is None:
+            _push(f"cluster/{binary}", manifest, COMPONENTS[_COMPONENT[binary]].binary(binary).read_bytes(), binary)
 
 
-def containerd_answers() -> bool:
-    """Whether its socket is served: a crash leaves one that is not."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(CONTAINERD_SOCKET)) == 0
+def registry_answers() -> bool:
+    """Whether it is served."""
+    try:
+        return _call("GET", "/v2/") is not None
+    except urllib.error.URLError:
+        return False
 
 
-def _ctr(*arguments: str) -> str:
-    command = ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def _tag(binary: str) -> str:
+    return COMPONENTS[_COMPONENT[binary]].folder.name
 
 
-def _write_archive(archive: Path, name: str, binary: Path) -> None:
-    """The OCI image layout, as a tar file: an image whose only file is the binary."""
+def _push(repository: str, manifest_path: str, program: bytes, name: str) -> None:
+    """Upload layer, configuration and manifest (OCI distribution specification, pushing monolithically)."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
-        _add(tar, binary.name, binary.read_bytes(), mode=0o755)
-    blobs = [layer.getvalue()]
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = len(program), 0o755
+        tar.addfile(entry, io.BytesIO(program))
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
         "os": "linux",
-        "config": {"Entrypoint": [f"/{binary.name}"], "User": "65532:65532"},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(blobs[0])]},
+        "config": {"Entrypoint": [f"/{name}"], "User": "65532:65532"},
+        "rootfs": {"type": "layers", "diff_ids": [_digest(layer.getvalue())]},
     }
-    blobs.append(json.dumps(config).encode())
-    kind = "application/vnd.oci.image"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": f"{kind}.manifest.v1+json",
-        "config": _descriptor(f"{kind}.config.v1+json", blobs[1]),
-        "layers": [_descriptor(f"{kind}.layer.v1.tar", blobs[0])],
-    }
-    blobs.append(json.dumps(manifest).encode())
-    entry = _descriptor(f"{kind}.manifest.v1+json", blobs[2]) | {"annotations": {"io.containerd.image.name": name}}
-    with tarfile.open(archive, "w") as tar:
-        _add(tar, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
-        _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
-        for blob in blobs:
-            _add(tar, f"blobs/{_digest(blob).replace(':', '/')}", blob)
+    blobs = {f"{_KIND}.config.v1+json": json.dumps(config).encode(), f"{_KIND}.layer.v1.tar": layer.getvalue()}
+    for blob in blobs.values():
+        upload = _call("POST", f"/v2/{repository}/blobs/uploads/") or ""
+        joint = "&" if urllib.parse.urlsplit(upload).query else "?"
+        _call("PUT", f"{upload}{joint}digest={_digest(blob)}", blob, "application/octet-stream")
+    described, layered = (
+        {"mediaType": kind, "digest": _digest(blob), "size": len(blob)} for kind, blob in blobs.items()
+    )
+    kind = f"{_KIND}.manifest.v1+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": described, "layers": [layered]}
+    _call("PUT", f"/v2/{manifest_path}", json.dumps(manifest).encode(), kind)
+
+
+def _call(method: str, address: str, body: bytes | None = None, content: str = "", accept: str = "*/*") -> str | None:
+    """The answer's Location, or "" without one; None where nothing has that name."""
+    headers = {"Accept": accept} | ({"Content-Type": content} if content else {})
+    url = urllib.parse.urljoin(f"http://{_REGISTRY}", address)
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return str(answer.headers.get("Location", ""))
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
 
 
 def _digest(blob: bytes) -> str:
     return "sha256:" + hashlib.sha256(blob).hexdigest()
-
-
-def _descriptor(kind: str, blob: bytes) -> dict[str, object]:
-    return {"mediaType": kind, "digest": _digest(blob), "size": len(blob)}
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(data), mode
-    tar.addfile(entry, io.BytesIO(data))
