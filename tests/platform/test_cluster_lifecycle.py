@@ -40,7 +40,6 @@ spec:
   containers:
     - name: main
       image: IMAGE
-      imagePullPolicy: Never
       volumeMounts: [{name: data, mountPath: /data}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 """
