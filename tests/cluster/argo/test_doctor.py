@@ -23,7 +23,7 @@ def lame(cluster):
     """A namespace whose platform names what is not there."""
     core = cluster.core
     core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=LAME)))
-    data = core.read_namespaced_config_map("rlgen-platform", "rlgen").data | {
+    data = core.read_namespaced_config_map("rlgen-platform", cluster.namespace).data | {
         "image": "localhost:5000/rlgen/none:1",
         "tracking-public": "http://127.0.0.1:9",
         "store-secret": "none",

@@ -19,7 +19,9 @@ def test_given_a_pod_that_is_gone_when_its_log_is_asked_for_then_it_comes_from_t
     name = cluster.submit(f"seed={seed}", until=("mirror",))
     assert cluster.end(name, SOON)["status"]["phase"] == "Succeeded"
     pods = f"workflows.argoproj.io/workflow={name}"
-    subprocess.run(["kubectl", "delete", "pods", "--namespace=rlgen", "--wait", f"--selector={pods}"], check=True)
+    subprocess.run(
+        ["kubectl", "delete", "pods", f"--namespace={cluster.namespace}", "--wait", f"--selector={pods}"], check=True
+    )
 
     assert "published" in cluster.rlgen("logs", "mirror", name)
 

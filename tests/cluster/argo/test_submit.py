@@ -12,7 +12,7 @@ def test_given_nothing_in_the_store_when_submitted_then_it_runs_and_then_there_i
 
     name = said.split(":")[0]
     assert "submitted, 2 of" in said
-    assert f"/workflows/rlgen/{name}" in said
+    assert f"/workflows/{cluster.namespace}/{name}" in said
     assert "MLflow: http" in said
     ended = cluster.end(name, SOON)
     assert ended["status"]["phase"] == "Succeeded", json.dumps(ended["status"])

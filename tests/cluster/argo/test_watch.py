@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import yaml
 from kubernetes import client
 
-NAMESPACE = "rlgen"
 SOON = 180
 
 
@@ -93,17 +92,17 @@ def test_given_a_workflow_when_watched_then_every_task_is_told_and_the_exit_code
 def test_given_a_full_quota_when_watched_then_it_says_why_the_task_waits_and_goes_on_when_there_is_room(
     cluster, start, seed
 ):
-    used = len(cluster.core.list_namespaced_pod(NAMESPACE).items)
+    used = len(cluster.core.list_namespaced_pod(cluster.namespace).items)
     quota = client.V1ResourceQuota(
         metadata=client.V1ObjectMeta(name="full"), spec=client.V1ResourceQuotaSpec(hard={"count/pods": str(used)})
     )
-    cluster.core.create_namespaced_resource_quota(NAMESPACE, quota)
+    cluster.core.create_namespaced_resource_quota(cluster.namespace, quota)
     try:
         name = cluster.submit(f"seed={seed}", until=("mirror",))
         watching = Watching(start("watch", name))
         assert "exceeded quota: full" in watching.until("waits: ")
     finally:
-        cluster.core.delete_namespaced_resource_quota("full", NAMESPACE)
+        cluster.core.delete_namespaced_resource_quota("full", cluster.namespace)
     code, said = watching.end()
     assert code == 0, said
 

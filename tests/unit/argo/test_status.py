@@ -62,7 +62,7 @@ def test_every_change_is_told_once():
     waiting = TaskState("sft")
     unschedulable = TaskState("sft", message="Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu")
     running = TaskState("sft", Phase.RUNNING, 1, started=0.0)
-    between = TaskState("sft", Phase.PENDING, 1, message="Error (exit code 75): the store is away")
+    between = TaskState("sft", Phase.PENDING, 1, finished=9.0, message="Error (exit code 75): the store is away")
     second = TaskState("sft", Phase.RUNNING, 2, started=10.0)
     done = TaskState("sft", Phase.SUCCEEDED, 2, started=10.0, finished=15.0)
     told = [

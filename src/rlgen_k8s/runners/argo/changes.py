@@ -18,8 +18,8 @@ def _tell(old: TaskState, new: TaskState, workflow: str, view: View) -> None:
     elif new.attempts > old.attempts:
         view.event(new.name, "started")
     if new.phase is Phase.PENDING and new.message and new.message != old.message:
-        over = old.phase is Phase.RUNNING or new.attempts > old.attempts
-        view.event(new.name, f"attempt {new.attempts} ended: {new.message}" if over else f"waits: {new.message}")
+        ended = new.finished is not None
+        view.event(new.name, f"attempt {new.attempts} ended: {new.message}" if ended else f"waits: {new.message}")
     if new.phase is old.phase:
         return
     if new.phase is Phase.SUCCEEDED:

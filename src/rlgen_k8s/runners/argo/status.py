@@ -68,7 +68,7 @@ def _state(task: str, node: Node | None, tries: list[Node]) -> TaskState:
         phase=phase,
         attempts=len(ran),
         started=seconds(newest.get("startedAt")) if ran and phase is not Phase.PENDING else None,
-        finished=seconds(newest.get("finishedAt")) if phase.done else None,
+        finished=seconds(newest.get("finishedAt")),
         done=done,
         total=total,
         message=_message(node, newest, phase),
