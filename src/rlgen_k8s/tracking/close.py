@@ -75,7 +75,8 @@ def _end(store: Store, submission: str, status: str, folder: Path, uri: str) -> 
     run = submission_run(tracking, submission, now)
     describe_submission(tracking, store, submission)
     end_runs(tracking, running_attempts(tracking, run), now)
-    tracking.client.set_terminated(run, STATUS[status], now)
+    if tracking.client.get_run(run).info.status == "RUNNING":  # what was said first counts, also for one ended before
+        tracking.client.set_terminated(run, STATUS[status], now)
 
 
 def main() -> int:

@@ -92,13 +92,14 @@ def release(store: Store, submission: str) -> None:
 def agreed(store: Store, name: str, propose: Callable[[], str], withdraw: Callable[[str], None]) -> str:
     """The value of `name` for everyone: the first that was proposed. One proposed in vain is withdrawn."""
     known = store.blobs.read(name)
-    if known is None:
-        mine = propose()
-        if store.blobs.put_new(name, mine.encode()):
-            return mine
+    if known is not None:
+        return known.decode()
+    mine = propose()
+    store.blobs.put_new(name, mine.encode())
+    known = store.blobs.read(name)
+    assert known is not None, f"{name}: put once, never changed"
+    if known.decode() != mine:
         withdraw(mine)
-        known = store.blobs.read(name)
-        assert known is not None, f"{name}: put once, never changed"
     return known.decode()
 
 

@@ -20,7 +20,7 @@ from rlgen_k8s.store.keys import address_of, split_address
 from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking.events import Event, Finished, Logged, StageOpened, SubmissionOpened
 from rlgen_k8s.tracking.handover import agreed, announced, run_name
-from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, experiment_id, model_id, run_id
+from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, experiment_id, find_runs, model_id, run_id
 from rlgen_k8s.tracking.submission import study_of
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -99,11 +99,19 @@ def submission_run(tracking: Tracking, submission: str, at: int) -> str:
         created: list[str] = []
 
         def propose() -> str:
+            found = find_runs(tracking, writer=submission)
+            if found:
+                return str(found[0].info.run_id)
             created.append(create())
             return created[0]
 
-        tracking.runs[submission] = agreed(tracking.shared, run_name(submission), propose, tracking.client.delete_run)
-        if tracking.runs[submission] in created:  # one describes it: MLflow takes a param from one at a time
+        def withdraw(run: str) -> None:
+            if run in created:
+                tracking.client.delete_run(run)
+
+        found = agreed(tracking.shared, run_name(submission), propose, withdraw)
+        tracking.runs[submission] = found
+        if found in created:  # one describes it: MLflow takes a param from one at a time
             describe_submission(tracking, tracking.shared, submission)
     return tracking.runs[submission]
 

@@ -125,7 +125,8 @@ def test_what_pods_could_not_send_is_sent_once_by_the_exit_handler(environ: Envi
         assert len(client.get_metric_history(run.info.run_id, "loss")) == 1
     assert only(tracking, submission=SUBMISSION).info.status == "FINISHED"
     assert SUBMISSION not in store.blobs.children("_tracking")
-    assert close("failed", one, wait=0), "called again, it has nothing to do but to say the same"
+    assert close("failed", one, wait=0), "called again, as after a failure of Argo's own container"
+    assert only(tracking, submission=SUBMISSION).info.status == "FINISHED"
 
 
 def test_a_run_whose_pod_is_gone_is_killed_by_the_next_attempt_and_by_the_exit_handler(
