@@ -12,6 +12,11 @@ locked() {
     .uv/bin/uv export --quiet --frozen --no-header --no-annotate --no-emit-project "$@"
 }
 
+# packages PATTERN: of locked packages on standard input, those that match, with their hashes.
+packages() {
+    awk -v pattern="$1" '!/^ / { wanted = $0 ~ pattern } wanted'
+}
+
 base_inputs() {
     echo "${BASE:-}"
     contents images/base
@@ -36,14 +41,16 @@ stages_inputs() {
 }
 
 build_stages() {
-    local reference=$1 context=$2 mounts
+    local reference=$1 context=$2 lent
     cp images/stages/Containerfile "$context"
     cp -r workflows "$context"
     rm -rf "$context/workflows/__pycache__"
     locked --no-dev > "$context/requirements.txt"
+    packages '^(nvidia|cuda)-' < "$context/requirements.txt" > "$context/nvidia.txt"
+    packages '^(torch|torchaudio|torchvision|triton)==' < "$context/requirements.txt" > "$context/torch.txt"
     .uv/bin/uv build --quiet --wheel --out-dir "$context" .
-    mapfile -t mounts < <(uv_mounts)
-    build "$reference" "$context" --build-arg BASE="$base" --build-arg COMMIT="$commit" "${mounts[@]}"
+    mapfile -t lent < <(lend_uv)
+    build "$reference" "$context" "${on_base[@]}" --build-arg COMMIT="$commit" "${lent[@]}"
 }
 
 tracking_inputs() {
@@ -53,11 +60,11 @@ tracking_inputs() {
 }
 
 build_tracking() {
-    local reference=$1 context=$2 mounts
+    local reference=$1 context=$2 lent
     cp images/tracking/Containerfile "$context"
     locked --only-group tracking-server > "$context/requirements.txt"
-    mapfile -t mounts < <(uv_mounts)
-    build "$reference" "$context" --build-arg BASE="$base" "${mounts[@]}"
+    mapfile -t lent < <(lend_uv)
+    build "$reference" "$context" "${on_base[@]}" "${lent[@]}"
 }
 
 database_inputs() {
@@ -66,7 +73,7 @@ database_inputs() {
 }
 
 build_database() {
-    build "$1" images/database --build-arg BASE="$base"
+    build "$1" images/database "${on_base[@]}"
 }
 
 # The images of one binary: by name, the command that is in it.
@@ -84,5 +91,5 @@ build_binary() {
     echo "ENTRYPOINT [\"$command\"]" >> "$context/Containerfile"
     mkdir "$context/bin"
     cp -L "$binaries/$command" "$context/bin/"
-    build "$reference" "$context" --build-arg BASE="$base"
+    build "$reference" "$context" "${on_base[@]}"
 }
