@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-FOREIGN = ("VIRTUAL_ENV", "RLGEN_HOME", "RLGEN_STORE", "MLFLOW_TRACKING_URI", "RLGEN_WORKFLOWS", "PYTHONPATH")
+FOREIGN = (
+    "RLGEN_SHARED_STUDY",
+    "VIRTUAL_ENV",
+    "RLGEN_HOME",
+    "RLGEN_STORE",
+    "MLFLOW_TRACKING_URI",
+    "RLGEN_WORKFLOWS",
+    "PYTHONPATH",
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +47,11 @@ def clean_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Finished:
-    """`make run WF=tiny` in a clean clone, the environment made from the lock included."""
-    clone = tmp_path_factory.mktemp("clone") / "rlgen-k8s"
+    """`make run WF=tiny` in a clean clone, the environment made from the lock included.
+
+    `RLGEN_SHARED_STUDY` names where the clone goes when other tests (tests/cluster/study) need its results later.
+    """
+    clone = Path(os.environ.get("RLGEN_SHARED_STUDY") or tmp_path_factory.mktemp("clone") / "rlgen-k8s")
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     began = time.monotonic()
     run = subprocess.run(

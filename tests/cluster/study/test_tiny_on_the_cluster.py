@@ -1,0 +1,79 @@
+"""What a person has after `make submit WF=tiny`: results in the store, pages in Argo, runs in MLflow."""
+
+import re
+from urllib.request import urlopen
+
+import pytest
+
+from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.runners.argo.api import connect
+from rlgen_k8s.runners.argo.platform import read_platform
+from rlgen_k8s.runners.argo.status import attempts
+from rlgen_k8s.study.load import load_study
+
+pytestmark = pytest.mark.timeout(45 * 60)
+
+
+@pytest.fixture(scope="session")
+def nodes():
+    return plan(load_study("tiny"))
+
+
+def test_every_task_succeeds_and_shows_its_progress(submitted, nodes):
+    assert submitted.workflow["status"]["phase"] == "Succeeded"
+    for node in nodes:
+        tries = attempts(submitted.workflow, node.name)
+        if node.name in submitted.hits:
+            assert not tries
+            continue
+        assert [one["phase"] for one in tries] == ["Succeeded"], node.name
+        done, total = map(int, tries[0]["progress"].split("/"))
+        assert done == total
+        assert tries[0]["resourcesDuration"]["cpu"] >= 0
+
+
+def test_every_result_is_whole_and_says_which_image_made_it(submitted, nodes, cluster, tmp_path):
+    for node in nodes:
+        manifest = cluster.store.manifest(node.address)
+        assert manifest is not None and manifest.identity.inputs == node.input_addresses
+        if node.name not in submitted.hits:
+            assert re.search(r"@sha256:[0-9a-f]{64}$", manifest.provenance.image), manifest.provenance.image
+    cluster.store.fetch(nodes[-1].address, tmp_path)
+
+
+def test_the_report_and_its_figures_can_be_looked_at_in_argo(submitted, cluster):
+    (report,) = attempts(submitted.workflow, "report")
+    reached = connect(cluster.namespace)
+    server = read_platform(reached).argo_ui.rstrip("/")
+    base = f"{server}/artifact-files/{cluster.namespace}/workflows/{submitted.name}/{report['id']}/outputs"
+    with urlopen(f"{base}/report", timeout=30) as answer:
+        page = answer.read().decode()
+    assert 'id="figure-1"' in page and 'id="table-5"' in page
+    with urlopen(f"{base}/figures/", timeout=30) as answer:
+        assert ".svg" in answer.read().decode()
+
+
+def test_every_task_is_a_finished_run_in_mlflow_with_time_and_address(submitted, nodes, tracking):
+    submission = submitted.workflow["metadata"]["labels"]["rlgen-k8s/submission"]
+    experiment = tracking.get_experiment_by_name("tiny")
+    ours = f"tags.`rlgen.submission` = '{submission}'"
+    runs = tracking.search_runs([experiment.experiment_id], ours, max_results=200)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    by_task = {run.data.tags["rlgen.task"]: run for run in runs if "rlgen.task" in run.data.tags}
+    for node in nodes:
+        if node.name in submitted.hits:
+            continue
+        run = by_task[node.name]
+        assert run.data.metrics["duration_seconds"] > 0
+        assert run.data.metrics["gpu_seconds"] == 0
+        assert run.data.tags["rlgen.address"] == node.address
+
+
+def test_what_the_cluster_made_is_a_hit_on_this_machine(submitted, cluster, start, tmp_path):
+    reached = connect(cluster.namespace)
+    platform = read_platform(reached)
+    run = start("run", "tiny", RLGEN_STORE=platform.store_public, RLGEN_HOME=str(tmp_path))
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    assert "nothing to run" in said
+    assert (tmp_path / "reports/tiny.html").exists()
