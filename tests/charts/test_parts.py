@@ -3,6 +3,7 @@ import json
 import pytest
 import yaml
 
+from rlgen_k8s.dag.place import CHART
 from rlgen_k8s.store.open import open_store
 
 EGRESS = '[{"to": [{"ipBlock": {"cidr": "10.9.8.7/32"}}], "ports": [{"port": 443}]}]'
@@ -126,3 +127,12 @@ def test_the_tracking_servers_public_host_may_call_it(render):
     ]
     assert {"10.0.0.5:30500", "rlgen-mlflow.rlgen.svc:5000"} <= set(hosts)
     assert "*" not in hosts
+
+
+def test_a_workflow_asks_for_what_the_chart_installs(render):
+    data = config_map(render("dev"), "rlgen-platform")
+    assert (data["store"], data["tracking"]) == (CHART.store, CHART.tracking)
+    assert data["service-account"] == CHART.service_account
+    assert data["executor-service-account"] == CHART.executor_service_account
+    assert data["store-secret"] == CHART.store_secret
+    assert CHART.artifact_repository in config_map(render("dev"), CHART.artifact_repositories)
