@@ -39,7 +39,7 @@ class Cluster:
     core: client.CoreV1Api
     custom: client.CustomObjectsApi
     store: Store
-    environment: dict[str, str]
+    environment: dict[str, str] = field(repr=False)
     submitted: list[str] = field(default_factory=list)
 
     @property

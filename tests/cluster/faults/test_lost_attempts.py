@@ -1,4 +1,4 @@
-"""One training that loses attempt after attempt, more of them than a stage may fail, and still makes its model."""
+"""Work that loses attempt after attempt, more of them than a stage may fail, and still makes its result."""
 
 import subprocess
 import sys
@@ -6,96 +6,86 @@ from pathlib import Path
 
 import pytest
 
+from rlgen_k8s.study.settings import PodShape
+
 pytestmark = pytest.mark.timeout(300)
+STEPS, PATIENCE = 120, 0.3
 LOST = 5
-"""Attempts that the first tests of this file take from it."""
+"""Attempts that are taken from it; a stage may fail 4 times."""
 
 
 @pytest.fixture(scope="module")
-def training(given, undisturbed):
-    return given.training("pods.model.patience=0.75")
+def work(counting):
+    return counting(steps=STEPS, pause=0.25, shape=PodShape(cpu=0.1, memory=1, disk=1, patience=PATIENCE))
 
 
 @pytest.fixture(scope="module")
-def watched(cluster, training, tmp_path_factory):
+def watched(cluster, work, tmp_path_factory):
     """What `rlgen watch` says from the start on: its exit code and its lines, once it has ended."""
     log = tmp_path_factory.mktemp("watch") / "log"
     with log.open("w") as stream:
-        command = [Path(sys.executable).with_name("rlgen"), "watch", training.name]
+        command = [Path(sys.executable).with_name("rlgen"), "watch", work.task.name]
         process = subprocess.Popen(command, env=cluster.environment, stdout=stream)
         yield lambda: (process.wait(60), log.read_text())
         process.kill()
         process.wait()
 
 
-def test_given_a_training_when_its_processes_get_signal_9_then_a_new_attempt_goes_on(training, watched, when, then):
-    when.killed(training.under_way())
+def test_given_work_when_its_processes_get_signal_9_then_a_new_attempt_goes_on(work, watched, when, then):
+    when.killed(work.under_way())
 
-    then.goes_on(training, saying="exit code 137")
-
-
-def test_given_a_training_when_its_pod_gets_15_seconds_then_it_ends_itself_and_a_new_attempt_goes_on(
-    training, when, then
-):
-    when.deleted(training.pods[-1], grace=15)
-
-    then.goes_on(training, saying="pod deleted")
+    then.goes_on(work, saying="exit code 137")
 
 
-def test_given_a_training_when_its_pod_is_evicted_then_a_new_attempt_goes_on(training, when, then):
-    when.evicted(training.pods[-1])
+def test_given_work_when_its_pod_gets_15_seconds_then_it_ends_itself_and_a_new_attempt_goes_on(work, when, then):
+    when.deleted(work.pods[-1], grace=15)
 
-    then.goes_on(training, saying="pod deleted")
+    then.goes_on(work, saying="pod deleted")
 
 
-def test_given_a_training_when_its_node_is_drained_then_it_waits_for_one_and_goes_on(cluster, training, when, then):
+def test_given_work_when_its_pod_is_evicted_then_a_new_attempt_goes_on(work, when, then):
+    when.evicted(work.pods[-1])
+
+    then.goes_on(work, saying="pod deleted")
+
+
+def test_given_work_when_its_node_is_drained_then_it_waits_for_one_and_goes_on(cluster, work, when, then):
     def unschedulable(pod):
-        conditions = pod["status"].get("conditions", ())
-        return any(one.get("reason") == "Unschedulable" for one in conditions)
+        return any(one.get("reason") == "Unschedulable" for one in pod["status"].get("conditions", ()))
 
-    with when.drained(training.pods[-1]):
-        cluster.wait_pods({"workflows.argoproj.io/workflow": training.name}, unschedulable)
+    with when.drained(work.pods[-1]):
+        cluster.wait_pods({"workflows.argoproj.io/workflow": work.task.name}, unschedulable)
 
-    then.goes_on(training, saying="pod deleted")
-
-
-def test_given_a_training_when_its_pod_is_gone_at_once_then_a_new_attempt_goes_on(training, when, then):
-    when.deleted(training.pods[-1], grace=0)
-
-    then.goes_on(training, saying="pod deleted")
+    then.goes_on(work, saying="pod deleted")
 
 
-def test_given_a_training_that_was_preempted_when_it_hangs_then_this_is_its_first_failure(training, when, then):
-    when.hangs(training.pods[-1])
+def test_given_work_when_its_pod_is_gone_at_once_then_a_new_attempt_goes_on(work, when, then):
+    when.deleted(work.pods[-1], grace=0)
 
-    then.goes_on(training, saying="no progress for 0.75 min (pods.model.patience)")
-    assert "failure 1 of 4" in training.messages()[-2]
+    then.goes_on(work, saying="pod deleted")
 
 
-def test_given_a_training_when_the_controller_is_killed_then_the_pod_stays_and_its_end_is_seen(training, when):
-    pod = training.pods[-1]
+def test_given_work_that_was_preempted_when_it_hangs_then_this_is_its_first_failure(work, when, then):
+    when.hangs(work.pods[-1])
+
+    then.goes_on(work, saying=f"no progress for {PATIENCE:g} min (pods.counting.patience)")
+    assert "failure 1 of 4" in work.messages()[-2]
+
+
+def test_given_work_when_the_controller_is_killed_then_the_pod_stays_and_its_end_is_seen(work, when):
     when.controller_killed()
 
-    training.end()
-    assert len(training.messages()) == len(training.pods)
-    assert "published" in training.log(pod)
+    work.task.end()
+    assert len(work.messages()) == len(work.pods)
+    assert "published" in work.task.log(work.pods[-1])
 
 
-def test_given_all_this_when_the_training_has_ended_then_its_model_is_what_an_undisturbed_one_makes(
-    training, undisturbed, watched, then
-):
-    training.end()
-    then.published_once(training)
-    then.same_model(training, undisturbed())
-    then.tracked(training, *["KILLED"] * LOST, "FAILED", "FINISHED")
+def test_given_all_this_when_it_has_ended_then_the_result_is_whole_and_every_attempt_is_told(work, watched, then):
+    work.task.end()
+    then.counted(work, STEPS)
+    then.tracked(work, *["KILLED"] * LOST, "FAILED", "FINISHED")
     code, said = watched()
     assert code == 0, said
     for attempt in range(2, LOST + 3):
         assert f"started again (attempt {attempt})" in said
     assert "attempt ended: pod deleted" in said
-
-
-def test_given_an_undisturbed_training_then_it_took_one_attempt(undisturbed, then):
-    training = undisturbed()
-    then.published_once(training)
-    then.tracked(training, "FINISHED")

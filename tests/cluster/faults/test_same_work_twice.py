@@ -1,57 +1,50 @@
 """Two who make the same result, or submit the same work, or submit it again."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(240)
+STEPS = 40
 
 
-def test_given_two_workflows_for_one_result_when_both_train_at_once_then_it_is_published_once(given, undisturbed, then):
-    first = given.training()
+def test_given_two_workflows_for_one_result_when_both_are_at_it_then_it_is_published_once(given, counting, then):
+    first = counting(steps=STEPS, pause=0.5)
     second = given.copied(first)
+    first.under_way()
+    second.under_way()
 
-    with ThreadPoolExecutor() as both:
-        ended = [both.submit(one.end) for one in (first, second)]
-        for each in ended:
-            each.result()
+    first.task.end()
+    second.task.end()
 
-    then.overlapped(first, second)
-    then.published_once(first)
-    then.same_model(first, undisturbed())
+    [one], [other] = first.task.attempts(), second.task.attempts()
+    assert one["startedAt"] < other["finishedAt"]
+    assert other["startedAt"] < one["finishedAt"]
+    assert "published" in first.task.log(first.pods[-1])
+    assert "published" in second.task.log(second.pods[-1])
+    then.counted(first, STEPS)
 
 
-def test_given_two_who_submit_the_same_at_once_then_one_workflow_makes_it(cluster, given, start, then):
-    settings = given.settings()
-    words = [word for setting in settings for word in ("--set", setting)]
-    before = set(cluster.names())
+def test_given_two_who_submit_the_same_at_once_then_one_workflow_makes_it(cluster, seed, start):
+    command = ["submit", "tiny", "--set", f"seed={seed}", "--set", "pods.mirror.cpu=0.1", "--until", "mirror"]
 
-    both = [start("submit", "tiny", *words, "--until", "base") for _ in range(2)]
+    both = [start(*command) for _ in range(2)]
 
     said = sorted(process.communicate(timeout=120)[0] for process in both)
-    assert all(process.returncode == 0 for process in both), said
-    [name] = set(cluster.names()) - before
-    assert [words.split(": ")[1].split()[0].rstrip(",") for words in said] == ["already", "submitted"]
-    training = given.adopted(name, settings)
-    training.end()
-    then.published_once(training)
-    then.tracked(training, "FINISHED")
+    assert [process.returncode for process in both] == [0, 0], said
+    names = {words.partition(": ")[0] for words in said}
+    assert len(names) == 1, said
+    assert "already running" in said[0]
+    assert "submitted" in said[1]
+    assert cluster.end(names.pop())["status"]["phase"] == "Succeeded"
 
 
-def test_given_a_training_when_its_workflow_is_deleted_and_submitted_again_then_it_goes_on(
-    given, when, undisturbed, then
-):
-    first = given.training()
+def test_given_work_when_its_workflow_is_deleted_and_submitted_again_then_it_goes_on(given, counting, when, then):
+    first = counting(steps=STEPS, pause=0.5)
     first.under_way()
-    submission = first.submission()
 
-    when.workflow_deleted(first.name)
-    again = given.submitted(first.settings)
+    when.workflow_deleted(first.task.name)
+    first.task.create()
 
-    pod = again.under_way()
-    assert f"{again.address}: going on from step" in again.log(pod)
-    again.end()
-    then.published_once(again)
-    then.same_model(again, undisturbed())
-    then.tracked(again, "KILLED", "FINISHED")
-    assert again.tracking.get_run(submission.info.run_id).info.status == "KILLED"
+    again = first.under_way()
+    assert f"{first.task.address}: going on from step" in first.task.log(again)
+    first.task.end()
+    then.counted(first, STEPS)

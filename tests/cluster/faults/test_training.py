@@ -1,0 +1,20 @@
+"""A training that is killed in the middle makes the same model, bit for bit."""
+
+import pytest
+
+
+@pytest.mark.timeout(400)
+def test_given_a_training_when_it_is_killed_in_the_middle_then_its_model_is_that_of_an_undisturbed_one(
+    given, when, then
+):
+    undisturbed, training = given.training(), given.training()
+
+    when.killed(training.under_way())
+
+    then.goes_on(training, saying="exit code 137")
+    training.task.end()
+    undisturbed.task.end()
+    then.published_once(training)
+    then.same_model(training, undisturbed)
+    then.tracked(training, "KILLED", "FINISHED")
+    then.tracked(undisturbed, "FINISHED")
