@@ -41,6 +41,17 @@ def test_a_stopped_workflow_is_read_as_its_tasks_and_its_exit_handler(recorded):
     assert (handler.name, handler.phase, handler.attempts, handler.message) == ("onExit", Phase.PENDING, 0, "")
 
 
+def test_what_a_pod_used_too_much_of_is_said_with_the_setting(recorded):
+    workflow = recorded("stopped")
+    (newest,) = (node for node in workflow["status"]["nodes"].values() if node["name"] == "tiny-3febe4c1.base(1)")
+    newest["message"] = 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". '
+    assert status.states(workflow)[1].message == (
+        'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi"; raise pods.model.disk'
+    )
+    newest["message"] = "main: OOMKilled (exit code 2): out of memory: stage model; raise pods.model.memory (killed)"
+    assert status.states(workflow)[1].message.count("pods.model.memory") == 1
+
+
 def test_the_attempts_of_a_task_come_oldest_first(recorded):
     names = [node["name"] for node in status.attempts(recorded("stopped"), "base")]
     assert names == ["tiny-3febe4c1.base(0)", "tiny-3febe4c1.base(1)"]

@@ -14,6 +14,8 @@ Node = Mapping[str, Any]
 EXIT_HANDLER = "onExit"
 STARTING = ("ContainerCreating", "PodInitializing")
 """Reasons of a pod to wait that say nothing."""
+WANTS = {"OOMKilled": "memory", "Usage of EmptyDir volume": "disk"}
+"""What the kubelet says of a pod that used too much, and the setting of its shape; the pod itself cannot say more."""
 
 
 def nodes_of(workflow: Workflow) -> Mapping[str, Node]:
@@ -81,7 +83,9 @@ def _message(node: Node, newest: Node, phase: Phase) -> str:
     said = str(newest.get("message") or node.get("message") or "")
     if phase in (Phase.SUCCEEDED, Phase.RUNNING) or said in STARTING:
         return ""
-    return said.removeprefix("main: ")
+    said = said.removeprefix("main: ").rstrip()
+    raised = [f"pods.{newest.get('templateName')}.{setting}" for words, setting in WANTS.items() if words in said]
+    return f"{said.rstrip('.')}; raise {raised[0]}" if raised and raised[0] not in said else said
 
 
 def _exit_code(node: Node) -> int | None:
