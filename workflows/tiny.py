@@ -18,6 +18,8 @@ from rlgen_k8s.stages.traces.settings import TracesSettings
 from rlgen_k8s.study.settings import PodShape, Study
 
 PROMPT_TOKENS, RESPONSE_TOKENS = 64, 96
+CORES = 0.9
+"""A little less than one, so that two pods fit on two cores beside what a cluster needs itself."""
 
 STUDY = Study(
     name="tiny",
@@ -61,18 +63,18 @@ STUDY = Study(
     intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3, tokens_per_batch=4096),
     # Minutes as `make bench` printed them on two cores.
     pods={
-        "mirror": PodShape(minutes=0.1, memory=1),
-        "model": PodShape(minutes=2.3),
-        "problems": PodShape(minutes=0.1, memory=1),
-        "traces": PodShape(minutes=0.5),
-        "sft": PodShape(minutes=0.7),
-        "grpo": PodShape(minutes=2.4, memory=8),
-        "evaluate": PodShape(minutes=0.5),
-        "corpus": PodShape(minutes=0.2, memory=1),
-        "harvest": PodShape(minutes=0.3),
-        "crosscoder": PodShape(minutes=0.25),
-        "analyse": PodShape(minutes=0.1),
-        "intervene": PodShape(minutes=0.6),
-        "report": PodShape(minutes=0.1),
+        "mirror": PodShape(cpu=CORES, minutes=0.1, memory=1),
+        "model": PodShape(cpu=CORES, minutes=2.3),
+        "problems": PodShape(cpu=CORES, minutes=0.1, memory=1),
+        "traces": PodShape(cpu=CORES, minutes=0.5),
+        "sft": PodShape(cpu=CORES, minutes=0.7),
+        "grpo": PodShape(cpu=CORES, minutes=2.4, memory=8),
+        "evaluate": PodShape(cpu=CORES, minutes=0.5),
+        "corpus": PodShape(cpu=CORES, minutes=0.2, memory=1),
+        "harvest": PodShape(cpu=CORES, minutes=0.3),
+        "crosscoder": PodShape(cpu=CORES, minutes=0.25),
+        "analyse": PodShape(cpu=CORES, minutes=0.1),
+        "intervene": PodShape(cpu=CORES, minutes=0.6),
+        "report": PodShape(cpu=CORES, minutes=0.1),
     },
 )

@@ -85,7 +85,7 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place) -> Con
 
 def close_template(image: str, place: Place) -> Container:
     """The exit handler: ends the submission in MLflow and sends what stages could not send."""
-    shape = PodShape(cpu=0.5, memory=1, disk=1)
+    shape = PodShape(cpu=0.1, memory=1, disk=1)
     return Container(
         name="close",
         image=image,
