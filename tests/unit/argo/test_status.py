@@ -41,13 +41,14 @@ def test_a_stopped_workflow_is_read_as_its_tasks_and_its_exit_handler(recorded):
     assert (handler.name, handler.phase, handler.attempts, handler.message) == ("onExit", Phase.PENDING, 0, "")
 
 
-def test_what_a_pod_used_too_much_of_is_said_with_the_setting(recorded):
+def test_what_a_pod_used_too_much_of_is_said_with_the_setting_and_is_for_the_user_to_mend(recorded):
     workflow = recorded("stopped")
     (newest,) = (node for node in workflow["status"]["nodes"].values() if node["name"] == "tiny-3febe4c1.base(1)")
     newest["message"] = 'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi". '
     assert status.states(workflow)[1].message == (
         'Usage of EmptyDir volume "scratch" exceeds the limit "1Mi"; raise pods.model.disk'
     )
+    assert status.states(workflow)[1].exit_code == 2
     newest["message"] = "main: OOMKilled (exit code 2): out of memory: stage model; raise pods.model.memory (killed)"
     assert status.states(workflow)[1].message.count("pods.model.memory") == 1
 

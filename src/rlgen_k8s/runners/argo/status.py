@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.workflows import Workflow, name_of
 from rlgen_k8s.runners.states import Phase, TaskState
 
@@ -89,6 +90,9 @@ def _message(node: Node, newest: Node, phase: Phase) -> str:
 
 
 def _exit_code(node: Node) -> int | None:
+    """The stage's own, or 2 where a pod was ended that the user has to give more."""
+    if any(words in str(node.get("message")) for words in WANTS):
+        return UserError.exit_code
     code = (node.get("outputs") or {}).get("exitCode")
     return int(code) if code not in (None, "") else None
 
