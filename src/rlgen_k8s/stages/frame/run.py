@@ -5,7 +5,6 @@ attempt is ended; none: never), `RLGEN_MEMORY` (GiB, for a message), `RLGEN_GPUS
 copy of the result that a person looks at), and what tracking reads.
 """
 
-import os
 import secrets
 import shutil
 import signal
@@ -47,7 +46,7 @@ def run_task(task: Task, environ: Mapping[str, str]) -> int:
         if code:
             return code
     if environ.get("RLGEN_ARTIFACTS"):
-        _show(store, task.address, Path(environ["RLGEN_ARTIFACTS"]))
+        _show(store, task.address, environ)
     leave_message("")
     return 0
 
@@ -112,10 +111,10 @@ def _tell(
     tracked.finish(status, manifest, metrics, words)
 
 
-def _show(store: Store, address: str, folder: Path) -> None:
+def _show(store: Store, address: str, environ: Mapping[str, str]) -> None:
     """Copy the result to where Argo takes what a person looks at. The result is published, so nothing here fails it."""
     try:
-        with TemporaryDirectory(dir=os.environ.get("RLGEN_SCRATCH")) as scratch:
-            shutil.copytree(store.fetch(address, Path(scratch)), folder, dirs_exist_ok=True)
+        with TemporaryDirectory(dir=environ.get("RLGEN_SCRATCH")) as scratch:
+            shutil.copytree(store.fetch(address, Path(scratch)), environ["RLGEN_ARTIFACTS"], dirs_exist_ok=True)
     except (OSError, TryAgainError, UserError) as error:
         print(f"no artifacts to look at: {error}", file=sys.stderr, flush=True)
