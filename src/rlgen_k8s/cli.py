@@ -162,13 +162,13 @@ def render(study: StudyName, set_: Assignments = None) -> None:
 
 
 @app.command()
-def draw(study: StudyName) -> None:
+def draw(study: StudyName, set_: Assignments = None) -> None:
     """Print the DAG as an SVG picture."""
     from rlgen_k8s.dag.nodes import plan as nodes
     from rlgen_k8s.stages.report.dag import dag_svg
     from rlgen_k8s.study.load import load_study
 
-    tasks = [(node.name, [item.name for item in node.dependencies]) for node in nodes(load_study(study))]
+    tasks = [(node.name, [item.name for item in node.dependencies]) for node in nodes(load_study(study, set_))]
     print(dag_svg(tasks))
 
 
