@@ -1,5 +1,6 @@
 """Given a stage of a chosen load on the platform, when one of the services that it uses is away."""
 
+import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from kubernetes.client import AppsV1Api
 from kubernetes.watch import Watch
+from minio import Minio
 from tests.cluster.services import counting
 from tests.cluster.services.counting import Counting
 
@@ -81,8 +83,16 @@ def mlflow(cluster: Any) -> Service:
     return Service(cluster, "mlflow", AppsV1Api().patch_namespaced_deployment_scale)
 
 
+@pytest.fixture(scope="session")
+def listener(cluster: Any) -> Minio:
+    """MinIO as its operator sees it."""
+    data = cluster.core.read_namespaced_secret("rlgen-minio", cluster.namespace).data
+    user, password = (base64.b64decode(data[key]).decode() for key in ("root-user", "root-password"))
+    return Minio(cluster.store.blobs.client._base_url.host, user, password, secure=False)
+
+
 @pytest.fixture(scope="module")
-def prepare(cluster: Any, platform: Platform) -> Iterator[Callable[..., Counting]]:
+def prepare(cluster: Any, platform: Platform, listener: Minio) -> Iterator[Callable[..., Counting]]:
     """Prepare a workflow that counts; what it has published is removed in the end, it may be large."""
     counting.keep_stage_files(cluster.core, cluster.namespace)
     made: list[Counting] = []
@@ -92,7 +102,7 @@ def prepare(cluster: Any, platform: Platform) -> Iterator[Callable[..., Counting
         manifest = counting.workflow([node], platform)
         submission = counting.announce(manifest, [node], cluster.store)
         name = manifest["metadata"]["name"]
-        made.append(Counting(cluster, name, node.name, node.address, submission, manifest))
+        made.append(Counting(cluster, name, node.name, node.address, submission, manifest, listener))
         return made[-1]
 
     yield prepared

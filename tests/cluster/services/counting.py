@@ -11,6 +11,7 @@ from typing import Any
 
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.watch import Watch
+from minio import Minio
 
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.dag.place import Place
@@ -30,6 +31,22 @@ CONFIG_MAP, FOLDER = "rlgen-test-counting", "/counting"
 STUDY = "counting"
 SHAPE = PodShape(cpu=0.1, memory=2, disk=3)
 RETRY_AT_ONCE = {"duration": "1"}
+
+LARGE = 2**27
+"""Bytes that take much longer to upload than to look what is uploaded."""
+# Waits until the first file of the first attempt is in the store, and stops every other process but the container's
+# first at once.
+STAND_STILL = """
+import os, signal, sys
+from rlgen_k8s.store.open import open_store
+blobs, address = open_store(os.environ["RLGEN_STORE"]).blobs, sys.argv[1]
+while True:
+    for attempt in blobs.children(f"{address}/attempts"):
+        if "lines" in blobs.children(f"{address}/attempts/{attempt}"):
+            os.kill(-1, signal.SIGSTOP)
+            print(attempt)
+            sys.exit()
+"""
 
 runpy.run_path(str(STAGE_FILES / "counting_stage.py"))  # registers the stage here, too
 
@@ -101,6 +118,8 @@ class Counting:
     address: str
     submission: str
     manifest: Json
+    listener: Minio
+    """MinIO as its operator sees it: stages may not listen."""
 
     def create(self) -> None:
         """Give it to Argo."""
@@ -134,16 +153,33 @@ class Counting:
         """Return once a resume point of a step from `steps` on is whole in the store."""
         self._stored("resume/", "manifest.json", lambda key: int(key.split("/resume/")[1][:12]) >= steps)
 
-    def uploading(self) -> str:
-        """The attempt that has just begun to upload its result: the small file is there, the large one is not."""
-        key = self._stored("attempts/", "lines", lambda key: True)
-        return key.split("/attempts/")[1].split("/")[0]
+    def stand_still(self, pod: str) -> str:
+        """Stop the stage's processes in the midst of its upload: the small file is there, the large one is not.
+
+        Returns the attempt.
+        """
+        attempt = str(self.cluster.execute(pod, "python", "-c", STAND_STILL, self.address)).strip()
+        files = self.cluster.store.blobs.children(f"{self.address}/attempts/{attempt}")
+        assert files == ["lines"], f"{files}: the upload was over, LARGE is too small"
+        return attempt
+
+    def go_on(self, pod: str) -> None:
+        """Let them go on."""
+        self.cluster.execute(pod, "sh", "-c", "kill -CONT -1")
+
+    def kill(self, pod: str) -> None:
+        """Kill everything in the container but what Argo put there, which passes the end on; return when it ended."""
+        self.cluster.execute(pod, "sh", "-c", "kill -KILL -1", code=None)
+        labels = {"workflows.argoproj.io/workflow": self.name, "rlgen-k8s/task": self.task}
+        self.cluster.wait_pods(
+            labels, lambda one: one["metadata"]["name"] == pod and one["status"]["phase"] == "Failed"
+        )
 
     def _stored(self, below: str, suffix: str, wanted: Any) -> str:
         blobs = self.cluster.store.blobs
         prefix = f"{blobs.prefix}/{self.address}/{below}"
         ends = time.monotonic() + 120
-        with blobs.client.listen_bucket_notification(blobs.bucket, prefix, suffix, ("s3:ObjectCreated:*",)) as news:
+        with self.listener.listen_bucket_notification(blobs.bucket, prefix, suffix, ("s3:ObjectCreated:*",)) as news:
             for event in news:
                 for record in event.get("Records") or ():
                     if wanted(key := record["s3"]["object"]["key"].replace("%2F", "/")):
@@ -163,5 +199,5 @@ class Counting:
 
     def suspend(self, yes: bool) -> None:
         """Let the workflow start no pod, or again."""
-        body = [{"op": "add", "path": "/spec/suspend", "value": yes}]
+        body = {"spec": {"suspend": yes or None}}
         self.cluster.custom.patch_namespaced_custom_object(*self.cluster.workflows, self.name, body)

@@ -3,25 +3,21 @@
 import json
 
 import pytest
+from tests.cluster.services.counting import LARGE
 
 from rlgen_k8s.store.errors import StoreError
 
 pytestmark = pytest.mark.timeout(300)
-LARGE = 2**30
-# Everything in the container but what Argo put there, which passes the end on.
-KILL_ALL = ("sh", "-c", "kill -KILL -1")
 
 
 def test_given_an_upload_when_it_is_killed_half_way_then_nothing_is_visible_and_the_next_attempt_cleans_up(
     cluster, count, tmp_path
 ):
-    stage = count(steps=1, size=LARGE)
-    attempt = stage.uploading()
-    pod = stage.pod()
+    stage = count(steps=3, pause=3.0, size=LARGE)
+    attempt = stage.stand_still(pod := stage.pod())
 
     stage.suspend(True)
-    cluster.execute(pod, *KILL_ALL, code=None)
-    cluster.wait_pods({"workflows.argoproj.io/workflow": stage.name}, lambda one: one["status"]["phase"] == "Failed")
+    stage.kill(pod)
 
     assert cluster.store.blobs.children(f"{stage.address}/attempts/{attempt}") == ["lines"]
     assert cluster.store.manifest(stage.address) is None
@@ -44,8 +40,7 @@ def test_given_a_damaged_newest_resume_point_when_the_stage_is_tried_again_then_
     stage.counted(4)
     pod = stage.pod()
     stage.suspend(True)
-    cluster.execute(pod, *KILL_ALL, code=None)
-    cluster.wait_pods({"workflows.argoproj.io/workflow": stage.name}, lambda one: one["status"]["phase"] == "Failed")
+    stage.kill(pod)
     older, newest = damage(cluster.store, stage.address)
 
     stage.suspend(False)

@@ -4,22 +4,22 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from tests.cluster.services.counting import LARGE
 
 pytestmark = pytest.mark.timeout(400)
 AWAY_SECONDS = 60
-LARGE = 2**30
-"""Bytes that take some seconds to upload."""
 
 
 @pytest.fixture(scope="module")
 def stages(prepare, count, minio):
     """Three stages that lived through the same minute."""
-    saving, starting = count(steps=40, pause=1.0), prepare(steps=1)
-    uploading = count(steps=1, size=LARGE)
-    attempt = uploading.uploading()
-    pods = {"saving": saving.pod(), "uploading": uploading.pod()}
+    saving, starting = count(steps=60, pause=1.0), prepare(steps=1)
+    uploading = count(steps=3, pause=3.0, size=LARGE)
+    pods = {"uploading": uploading.pod(), "saving": saving.pod()}
+    attempt = uploading.stand_still(pods["uploading"])
     with minio.away():
         began = time.monotonic()
+        uploading.go_on(pods["uploading"])
         starting.create()
         for _ in uploading.lines(pods["uploading"]):
             if time.monotonic() - began > AWAY_SECONDS:
