@@ -1,8 +1,18 @@
 import pytest
 
 
-def test_a_new_installation_gets_back_what_was_saved(gpu_box, tmp_path):
-    """Given a backup; when the whole namespace is lost and installed again; then restore brings all back."""
+def lose_everything(installation):
+    """What a new installation with new volumes would have: a bucket, a database and a folder with nothing in them."""
+    with installation.store() as store:
+        store.blobs.remove("test")
+    empty = "TRUNCATE experiments CASCADE"
+    database = "pod/rlgen-postgres-0", "--", "psql", "--host=/tmp", "--username=mlflow", "mlflow", "--command", empty
+    installation.kubectl("exec", *database)
+    remove = "import pathlib, shutil; [shutil.rmtree(folder) for folder in pathlib.Path('/artifacts').iterdir()]"
+    installation.kubectl("exec", "deployment/rlgen-mlflow", "--", "python", "-c", remove)
+
+
+def test_what_was_lost_after_a_backup_comes_back(gpu_box, tmp_path):
     with gpu_box.store() as store:
         store.blobs.put_new("test/saved/part.bin", bytes(range(256)) * 1000)
         store.blobs.put_new("test/saved/manifest.json", b"{}")
@@ -12,11 +22,11 @@ def test_a_new_installation_gets_back_what_was_saved(gpu_box, tmp_path):
         tracking.log_text(run, "saved", "note.txt")
     gpu_box.run("platform/backup", str(tmp_path))
 
-    gpu_box.remove()
-    small = "minio.resources.requests.cpu=20m,minio.resources.requests.memory=256Mi"
-    gpu_box.install("--set", small)
+    lose_everything(gpu_box)
     with gpu_box.store() as store:
         assert store.blobs.read("test/saved/part.bin") is None
+    with gpu_box.tracking() as tracking:
+        assert tracking.get_experiment_by_name("saved") is None
     gpu_box.run("platform/restore", str(tmp_path))
 
     with gpu_box.store() as store:
