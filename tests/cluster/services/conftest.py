@@ -34,7 +34,7 @@ class Service:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Gone without a word, as with its node; back, and ready, after the block."""
+        """Gone within a second; back, and ready, after the block."""
         try:
             self._scale(0)
             self._kill()
@@ -47,13 +47,13 @@ class Service:
         self.scale(f"rlgen-{self.component}", self.cluster.namespace, {"spec": {"replicas": replicas}})
 
     def _kill(self) -> None:
-        """End its pods at once, and return when they are gone."""
+        """End its pods at once, and return when they are really gone: with a grace of 0 s only their names are."""
         core, namespace = self.cluster.core, self.cluster.namespace
         selector = ",".join(f"{name}={value}" for name, value in self._labels.items())
         listed = core.list_namespaced_pod(namespace, label_selector=selector)
         left = {pod.metadata.name for pod in listed.items}
         for name in left:
-            core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
+            core.delete_namespaced_pod(name, namespace, grace_period_seconds=1)
         version, watch = listed.metadata.resource_version, Watch()
         options = {"label_selector": selector, "resource_version": version, "timeout_seconds": SOON}
         for event in watch.stream(core.list_namespaced_pod, namespace, **options) if left else ():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kubernetes.client import V1ObjectMeta
 
 pytestmark = pytest.mark.timeout(300)
 SOON = 180
@@ -14,7 +15,8 @@ def no_secret(cluster: Any, platform: Any) -> Iterator[Any]:
     """Take the Secret away for the test. Called, it brings it back."""
     core, namespace, name = cluster.core, cluster.namespace, platform.store_secret
     kept = core.read_namespaced_secret(name, namespace)
-    kept.metadata = {"name": name, "labels": kept.metadata.labels, "annotations": kept.metadata.annotations}
+    described = {"name": name, "labels": kept.metadata.labels, "annotations": kept.metadata.annotations}
+    kept.metadata = V1ObjectMeta(**described)
     core.delete_namespaced_secret(name, namespace)
     away = True
 

@@ -1,11 +1,12 @@
 """MLflow gone while one stage starts and ends, while another is in the middle, and before a third ends."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
 pytestmark = pytest.mark.timeout(400)
-SHORT, LONG = 10, 60
+SHORT, MEDIUM, LONG = 5, 20, 90
 NOTICEABLE_SECONDS = 5.0
 
 
@@ -14,7 +15,7 @@ def stages(count, mlflow):
     """Stages that lived through one absence of MLflow, and one that came before it."""
     before = count(steps=SHORT, pause=1.0)
     before.end()
-    middle, end = count(steps=LONG, pause=1.0), count(steps=LONG // 3, pause=1.0)
+    middle, end = count(steps=LONG, pause=1.0), count(steps=MEDIUM, pause=1.0)
     middle.counted(3)
     end.counted(3)
     with mlflow.away():
@@ -22,12 +23,13 @@ def stages(count, mlflow):
         pods = {"start": start.pod(), "end": end.pod(), "middle": middle.pod()}
         start.says(pods["start"], "kept in the store")
         end.says(pods["end"], "kept in the store")
+    back = time.time()
     for one in (start, middle, end):
         one.end()
-    return SimpleNamespace(before=before, start=start, middle=middle, end=end, pods=pods)
+    return SimpleNamespace(before=before, start=start, middle=middle, end=end, back=back)
 
 
-STEPS = {"before": SHORT, "start": SHORT, "middle": LONG, "end": LONG // 3}
+STEPS = {"before": SHORT, "start": SHORT, "middle": LONG, "end": MEDIUM}
 
 
 def run_of(tracking, stage):
@@ -54,6 +56,10 @@ def test_given_mlflow_away_when_it_is_back_then_it_has_each_event_of_the_stage_o
     submissions = tracking.search_runs([run.info.experiment_id], f"tags.`rlgen.writer` = '{stage.submission}'")
     assert len(submissions) == 1
     assert cluster.store.blobs.children(f"_tracking/{stage.submission}") == []
+
+
+def test_given_mlflow_away_when_it_is_back_then_a_stage_in_the_middle_tells_it_the_rest_itself(tracking, stages):
+    assert run_of(tracking, stages.middle).info.end_time > 1000 * stages.back
 
 
 def test_given_mlflow_away_then_the_stage_is_tried_once_and_is_not_noticeably_slower(tracking, stages):
