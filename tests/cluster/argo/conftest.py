@@ -25,3 +25,13 @@ def run_here(cluster, tmp_path):
         return done.stdout
 
     return run
+
+
+MIRROR = ("problems", "math500", "questions", "conversations", "pages", "pretraining", "teaching")
+
+
+@pytest.fixture
+def small(seed):
+    """Settings of a study whose first two stages take seconds, and that nobody has run."""
+    sizes = [f"mirror.{name}=20" for name in MIRROR]
+    return [f"seed={seed}", *sizes, "problems.size=20", "pods.mirror.cpu=0.1", "pods.problems.cpu=0.1"]

@@ -2,11 +2,11 @@
 
 import subprocess
 
-SOON = 180
+SOON = 300
 
 
-def test_given_a_task_that_runs_when_its_log_is_followed_then_it_comes_to_the_task_s_end(cluster, seed):
-    name = cluster.submit(f"seed={seed}", until=("mirror",))
+def test_given_a_task_that_runs_when_its_log_is_followed_then_it_comes_to_the_task_s_end(cluster, small):
+    name = cluster.submit(*small, until=("mirror",))
 
     log = cluster.rlgen("logs", "mirror", name, "--follow")
 
@@ -15,8 +15,8 @@ def test_given_a_task_that_runs_when_its_log_is_followed_then_it_comes_to_the_ta
     assert cluster.end(name, SOON)["status"]["phase"] == "Succeeded"
 
 
-def test_given_a_pod_that_is_gone_when_its_log_is_asked_for_then_it_comes_from_the_archive(cluster, seed):
-    name = cluster.submit(f"seed={seed}", until=("mirror",))
+def test_given_a_pod_that_is_gone_when_its_log_is_asked_for_then_it_comes_from_the_archive(cluster, small):
+    name = cluster.submit(*small, until=("mirror",))
     assert cluster.end(name, SOON)["status"]["phase"] == "Succeeded"
     pods = f"workflows.argoproj.io/workflow={name}"
     subprocess.run(
@@ -26,8 +26,8 @@ def test_given_a_pod_that_is_gone_when_its_log_is_asked_for_then_it_comes_from_t
     assert "published" in cluster.rlgen("logs", "mirror", name)
 
 
-def test_given_a_wrong_name_when_a_log_is_asked_for_then_the_right_ones_are_named(cluster, seed):
-    name = cluster.submit(f"seed={seed}", until=("mirror",))
+def test_given_a_wrong_name_when_a_log_is_asked_for_then_the_right_ones_are_named(cluster, small):
+    name = cluster.submit(*small, until=("mirror",))
 
     assert "its tasks are mirror" in cluster.rlgen("logs", "mirrror", name, code=2)
     assert f"the newest are {name}" in cluster.rlgen("logs", "mirror", "tiny-none", code=2)

@@ -1,5 +1,6 @@
 """What a user sees of a workflow while it runs, waits, fails, and when the API server is away."""
 
+import secrets
 import socket
 import subprocess
 import threading
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import yaml
 from kubernetes import client
 
-SOON = 180
+SOON = 300
 
 
 class Watching:
@@ -74,8 +75,8 @@ class Gate:
         self.is_open = True
 
 
-def test_given_a_workflow_when_watched_then_every_task_is_told_and_the_exit_code_is_0(cluster, start, seed):
-    name = cluster.submit(f"seed={seed}", until=("problems",))
+def test_given_a_workflow_when_watched_then_every_task_is_told_and_the_exit_code_is_0(cluster, start, small):
+    name = cluster.submit(*small, until=("problems",))
 
     code, said = Watching(start("watch", name)).end()
 
@@ -89,16 +90,14 @@ def test_given_a_workflow_when_watched_then_every_task_is_told_and_the_exit_code
         assert words in said
 
 
-def test_given_a_full_quota_when_watched_then_it_says_why_the_task_waits_and_goes_on_when_there_is_room(
-    cluster, start, seed
-):
+def test_given_a_full_quota_when_watched_then_it_says_so_until_there_is_room(cluster, start, small):
     used = len(cluster.core.list_namespaced_pod(cluster.namespace).items)
     quota = client.V1ResourceQuota(
         metadata=client.V1ObjectMeta(name="full"), spec=client.V1ResourceQuotaSpec(hard={"count/pods": str(used)})
     )
     cluster.core.create_namespaced_resource_quota(cluster.namespace, quota)
     try:
-        name = cluster.submit(f"seed={seed}", until=("mirror",))
+        name = cluster.submit(*small, until=("mirror",))
         watching = Watching(start("watch", name))
         assert "exceeded quota: full" in watching.until("waits: ")
     finally:
@@ -107,11 +106,11 @@ def test_given_a_full_quota_when_watched_then_it_says_why_the_task_waits_and_goe
     assert code == 0, said
 
 
-def test_given_a_full_node_when_watched_then_it_says_what_there_is_too_little_of(cluster, start, seed):
+def test_given_a_full_node_when_watched_then_it_says_what_there_is_too_little_of(cluster, start, small):
     node = cluster.core.list_node().items[0]
     cores = float(node.status.allocatable["cpu"])
     # Alone on the node a pod of this size has no room beside the platform's own.
-    name = cluster.submit(f"seed={seed}", f"pods.mirror.cpu={cores}", until=("mirror",))
+    name = cluster.submit(*small, f"pods.mirror.cpu={cores}", until=("mirror",))
     watching = Watching(start("watch", name))
 
     assert "Insufficient cpu" in watching.until("waits: Unschedulable")
@@ -122,9 +121,9 @@ def test_given_a_full_node_when_watched_then_it_says_what_there_is_too_little_of
     assert "rlgen resubmit" in said
 
 
-def test_given_a_bad_setting_when_watched_then_the_exit_code_is_2_with_message_and_log(cluster, start, seed, tmp_path):
+def test_given_a_bad_setting_when_watched_then_the_exit_code_is_2_with_message_and_log(cluster, start, small, tmp_path):
     # A folder that this machine has and the pod has not.
-    (tmp_path / "here.txt").write_text(str(seed))
+    (tmp_path / "here.txt").write_text(secrets.token_hex())
     name = cluster.submit("mirror.kind=folder", f"mirror.path={tmp_path}", until=("mirror",))
 
     code, said = Watching(start("watch", name)).end()
@@ -133,8 +132,8 @@ def test_given_a_bad_setting_when_watched_then_the_exit_code_is_2_with_message_a
     assert f"log: rlgen logs mirror {name}" in said
 
 
-def test_given_an_api_server_that_is_away_when_watched_then_it_says_so_and_comes_back(cluster, start, seed, tmp_path):
-    name = cluster.submit(f"seed={seed}", until=("problems",))
+def test_given_an_api_server_that_is_away_when_watched_then_it_says_so_and_comes_back(cluster, start, small, tmp_path):
+    name = cluster.submit(*small, until=("problems",))
     gate = Gate(tmp_path)
     watching = Watching(start("watch", name, KUBECONFIG=str(gate.kubeconfig)))
     watching.until("started")
