@@ -75,12 +75,12 @@ def platform(cluster: Any) -> Platform:
 
 @pytest.fixture(scope="session")
 def minio(cluster: Any) -> Service:
-    return Service(cluster, "minio", AppsV1Api().patch_namespaced_stateful_set_scale)
+    return Service(cluster, "minio", AppsV1Api(cluster.core.api_client).patch_namespaced_stateful_set_scale)
 
 
 @pytest.fixture(scope="session")
 def mlflow(cluster: Any) -> Service:
-    return Service(cluster, "mlflow", AppsV1Api().patch_namespaced_deployment_scale)
+    return Service(cluster, "mlflow", AppsV1Api(cluster.core.api_client).patch_namespaced_deployment_scale)
 
 
 @pytest.fixture(scope="session")
