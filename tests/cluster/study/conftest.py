@@ -18,30 +18,30 @@ PATIENCE = 40 * 60
 
 @dataclass(frozen=True)
 class Submitted:
-    """A workflow that has ended, with what was there before it began."""
+    """A workflow that has ended, and the tasks whose results were there before it began."""
 
     name: str
     workflow: dict[str, Any]
     hits: tuple[str, ...]
 
 
-def put_shared_results(folder: Path, store) -> tuple[str, ...]:
-    """Upload results of `RLGEN_SHARED_STUDY`'s store, manifests last; the names of their tasks."""
-    nodes = [node for node in plan(load_study("tiny")) if node.name in SHARED_TASKS]
-    for node in nodes:
+def put_shared_results(folder: Path, store) -> None:
+    """Upload results of `RLGEN_SHARED_STUDY`'s store, manifests last."""
+    for node in [node for node in plan(load_study("tiny")) if node.name in SHARED_TASKS]:
         files = [path for path in (folder / node.address).rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
             name = f"{store.blobs.prefix}/{path.relative_to(folder)}"
             store.blobs.client.fput_object(store.blobs.bucket, name, str(path))
         assert store.manifest(node.address)
-    return tuple(node.name for node in nodes)
 
 
 @pytest.fixture(scope="session")
 def submitted(cluster) -> Submitted:
     """`rlgen submit tiny`, to its end."""
     shared = os.environ.get("RLGEN_SHARED_STUDY")
-    hits = put_shared_results(Path(shared) / ".rlgen/store", cluster.store) if shared else ()
+    if shared:
+        put_shared_results(Path(shared) / ".rlgen/store", cluster.store)
+    hits = tuple(node.name for node in plan(load_study("tiny")) if cluster.store.manifest(node.address))
     name = cluster.submit()
     print(cluster.rlgen("watch", name, timeout=PATIENCE))
     return Submitted(name, cluster.workflow(name), hits)
