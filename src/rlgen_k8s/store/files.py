@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from rlgen_k8s.store.errors import StoreError, rebuild_advice
+from rlgen_k8s.store.errors import StoreError
 
 
 class FileEntry(BaseModel):
@@ -40,16 +40,14 @@ def list_files(folder: Path) -> tuple[FileEntry, ...]:
     )
 
 
-def verify_files(folder: Path, files: Sequence[FileEntry], what: str, address: str) -> None:
+def verify_files(folder: Path, files: Sequence[FileEntry], what: str, advice: str) -> None:
     """Compare files with what the manifest says of them: all sizes first, then all hashes.
 
-    `what` names the thing in the message ("result", "resume point 40 of"). Raises StoreError at the first difference.
+    `what` names the thing in the message, `advice` ends it. Raises StoreError at the first difference.
     """
 
     def differs(entry: FileEntry, expected: str, found: str) -> StoreError:
-        return StoreError(
-            f"{what} {address}: file {entry.path}: expected {expected}, found {found}; {rebuild_advice(address)}"
-        )
+        return StoreError(f"{what}: file {entry.path}: expected {expected}, found {found}; {advice}")
 
     for entry in files:
         path = folder / entry.path

@@ -80,7 +80,7 @@ class ResumeManifest(_Closed):
 
 def parse_manifest(data: bytes, address: str) -> Manifest:
     """The manifest of `address`. Raises StoreError when it is no manifest, or one of another result."""
-    manifest = _parse(Manifest, data, address, f"result {address}")
+    manifest = _parse(Manifest, data, f"result {address}", rebuild_advice(address))
     if manifest.address != address or manifest.identity.address != address:
         raise StoreError(
             f"result {address}: file {MANIFEST}: expected settings and inputs that hash to this address, "
@@ -89,17 +89,17 @@ def parse_manifest(data: bytes, address: str) -> Manifest:
     return manifest
 
 
-def parse_resume_manifest(data: bytes, address: str, point: str) -> ResumeManifest:
-    """The manifest of a resume point of `address`. Raises StoreError when it is none."""
-    return _parse(ResumeManifest, data, address, f"resume point {point} of {address}")
+def parse_resume_manifest(data: bytes, what: str, advice: str) -> ResumeManifest:
+    """The manifest of a resume point. Raises StoreError, which names it as `what` and ends with `advice`, if none."""
+    return _parse(ResumeManifest, data, what, advice)
 
 
-def _parse(model: type[M], data: bytes, address: str, what: str) -> M:
+def _parse(model: type[M], data: bytes, what: str, advice: str) -> M:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise StoreError(
             f"{what}: file {MANIFEST}: expected a whole manifest, found {len(data)} bytes with "
-            f"{first['msg'][:120]!r}; {rebuild_advice(address)}"
+            f"{first['msg'][:120]!r}; {advice}"
         ) from error

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rlgen_k8s.store.blobs import Blobs
-from rlgen_k8s.store.errors import StoreError
+from rlgen_k8s.store.errors import StoreError, rebuild_advice
 from rlgen_k8s.store.files import list_files, verify_files
 from rlgen_k8s.store.keys import split_address
 from rlgen_k8s.store.manifest import MANIFEST, Identity, Manifest, parse_manifest
@@ -119,7 +119,7 @@ class Store:
             tops = sorted({entry.path.split("/")[0] for entry in manifest.files})
             raise StoreError(f"result {address}: no folder {sub!r} in it; it holds {', '.join(tops)}")
         folder = self.blobs.bring(_attempt_prefix(address, manifest.attempt), files, to)
-        verify_files(folder, files, "result", address)
+        verify_files(folder, files, f"result {address}", rebuild_advice(address))
         return folder / sub if sub else folder
 
     def delete(self, address: str) -> None:

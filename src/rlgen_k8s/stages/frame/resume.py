@@ -15,6 +15,8 @@ from rlgen_k8s.store.results import Store
 KEPT = 2
 """Whole points kept: the newest, and the one before in case the newest turns out to be damaged."""
 
+SKIPPED = "it is removed, and the point before it is taken"
+
 
 @dataclass(frozen=True)
 class StoredResume:
@@ -31,7 +33,7 @@ class StoredResume:
             try:
                 manifest, path = self._fetch(name)
             except StoreError as error:
-                print(f"{error}; going on from the point before it", file=sys.stderr, flush=True)
+                print(error, file=sys.stderr, flush=True)
                 self._remove(name)
             else:
                 print(f"{self.address}: going on from step {manifest.step}", flush=True)
@@ -68,11 +70,11 @@ class StoredResume:
 
     def _fetch(self, name: str) -> tuple[ResumeManifest, Path]:
         data = self.store.blobs.read(f"{self._root}/{name}/{MANIFEST}")
-        manifest = parse_resume_manifest(data or b"", self.address, name)
+        manifest = parse_resume_manifest(data or b"", f"resume point {name} of {self.address}", SKIPPED)
         to = self.scratch / "resume" / name
         shutil.rmtree(to, ignore_errors=True)
         folder = self.store.blobs.bring(f"{self._root}/{name}/files", manifest.files, to)
-        verify_files(folder, manifest.files, f"resume point {manifest.step} of", self.address)
+        verify_files(folder, manifest.files, f"resume point {manifest.step} of {self.address}", SKIPPED)
         return manifest, folder
 
     def _remove(self, name: str) -> None:
