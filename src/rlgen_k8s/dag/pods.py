@@ -25,9 +25,12 @@ from rlgen_k8s.study.settings import PodShape
 # Exit codes: 75 try again; 137 and 143 killed (preempted, evicted, its node drained); -1 nobody saw the end. `Error`:
 # the pod was deleted, or Argo's own containers failed. Everything else, 2 above all, would fail in the same way again,
 # and so would a pod that used more than its memory ("OOMKilled") or its volumes ("Usage of EmptyDir volume … exceeds").
+# Argo's executor, as process 1, ends with 2 when a second SIGTERM comes while it waits for a stage that the first one
+# stopped: then only the stage's own words tell.
 RETRY_WHEN = (
     "!(lastRetry.message contains 'OOMKilled') && !(lastRetry.message contains 'Usage of EmptyDir')"
-    " && (lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [-1, 75, 137, 143])"
+    " && (lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [-1, 75, 137, 143]"
+    " || lastRetry.message contains 'stopped by SIGTERM')"
 )
 # Argo waits between attempts only where there is a limit, and counts preemptions in it; so it is out of the way, and
 # the frame counts the failures that are the stage's own (`stages/frame/budget.py`). The last waits are 5 min each.

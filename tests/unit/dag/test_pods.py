@@ -116,6 +116,7 @@ def test_an_exit_handler_ends_the_submission(built, templates):
         ("Failed", 75, "main: Error (exit code 75): the hub did not answer", True),
         ("Failed", 137, "main: Error (exit code 137)", True),
         ("Failed", 143, "main: Error (exit code 143): stopped by SIGTERM", True),
+        ("Failed", 2, "main: Error (exit code 2): stopped by SIGTERM", True),
         ("Failed", -1, "The node was low on resource: memory.", True),
         ("Error", -1, "pod deleted", True),
         ("Error", 0, "wait: Error (exit code 64): failed to put file", True),
