@@ -100,10 +100,10 @@ class Cluster:
         return self._watch(self.core.list_namespaced_pod, (self.namespace,), selector, seen, timeout)
 
     def pod(self, workflow: str, task: str, timeout: float = 300, after: Collection[str] = ()) -> str:
-        """The name of a task's pod as soon as its main container runs; none of those in `after`."""
+        """The name of a task's pod as soon as its main container runs; none of those in `after` (name or uid)."""
 
         def runs(pod: Json) -> bool:
-            return pod["metadata"]["name"] not in after and _runs(pod)
+            return not {pod["metadata"]["name"], pod["metadata"]["uid"]} & set(after) and _runs(pod)
 
         labels = {"workflows.argoproj.io/workflow": workflow, "rlgen-k8s/task": task}
         return str(self.wait_pods(labels, runs, timeout)["metadata"]["name"])

@@ -13,6 +13,9 @@ STEPS, PATIENCE = 120, 0.3
 LOST = 5
 """Attempts that are taken from it; a stage may fail 4 times."""
 
+# Which of the two depends on what Argo sees first: the container's end, or that there is no pod any more.
+GONE = ("stopped by SIGTERM", "pod deleted")
+
 
 @pytest.fixture(scope="module")
 def work(counting):
@@ -34,19 +37,19 @@ def watched(cluster, work, tmp_path_factory):
 def test_given_work_when_its_processes_get_signal_9_then_a_new_attempt_goes_on(work, watched, when, then):
     when.killed(work.under_way())
 
-    then.goes_on(work, saying="exit code 137")
+    then.goes_on(work, "exit code 137")
 
 
 def test_given_work_when_its_pod_gets_15_seconds_then_it_ends_itself_and_a_new_attempt_goes_on(work, when, then):
     when.deleted(work.pods[-1], grace=15)
 
-    then.goes_on(work, saying="pod deleted")
+    then.goes_on(work, *GONE)
 
 
 def test_given_work_when_its_pod_is_evicted_then_a_new_attempt_goes_on(work, when, then):
     when.evicted(work.pods[-1])
 
-    then.goes_on(work, saying="pod deleted")
+    then.goes_on(work, *GONE)
 
 
 def test_given_work_when_its_node_is_drained_then_it_waits_for_one_and_goes_on(cluster, work, when, then):
@@ -56,19 +59,19 @@ def test_given_work_when_its_node_is_drained_then_it_waits_for_one_and_goes_on(c
     with when.drained(work.pods[-1]):
         cluster.wait_pods({"workflows.argoproj.io/workflow": work.task.name}, unschedulable)
 
-    then.goes_on(work, saying="pod deleted")
+    then.goes_on(work, *GONE)
 
 
 def test_given_work_when_its_pod_is_gone_at_once_then_a_new_attempt_goes_on(work, when, then):
     when.deleted(work.pods[-1], grace=0)
 
-    then.goes_on(work, saying="pod deleted")
+    then.goes_on(work, *GONE)
 
 
 def test_given_work_that_was_preempted_when_it_hangs_then_this_is_its_first_failure(work, when, then):
     when.hangs(work.pods[-1])
 
-    then.goes_on(work, saying=f"no progress for {PATIENCE:g} min (pods.counting.patience)")
+    then.goes_on(work, f"no progress for {PATIENCE:g} min (pods.counting.patience)")
     assert "failure 1 of 4" in work.messages()[-2]
 
 
@@ -88,4 +91,4 @@ def test_given_all_this_when_it_has_ended_then_the_result_is_whole_and_every_att
     assert code == 0, said
     for attempt in range(2, LOST + 3):
         assert f"started again (attempt {attempt})" in said
-    assert "attempt ended: pod deleted" in said
+    assert any(words in said for words in GONE), said

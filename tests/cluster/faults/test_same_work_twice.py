@@ -37,14 +37,16 @@ def test_given_two_who_submit_the_same_at_once_then_one_workflow_makes_it(cluste
     assert cluster.end(names.pop())["status"]["phase"] == "Succeeded"
 
 
-def test_given_work_when_its_workflow_is_deleted_and_submitted_again_then_it_goes_on(given, counting, when, then):
-    first = counting(steps=STEPS, pause=0.5)
-    first.under_way()
+def test_given_work_when_its_workflow_is_deleted_and_submitted_again_then_it_goes_on(cluster, counting, when, then):
+    work = counting(steps=STEPS, pause=0.5)
+    pod = work.under_way()
+    # Its successor has the same name.
+    work.pods = [cluster.core.read_namespaced_pod(pod, cluster.namespace).metadata.uid]
 
-    when.workflow_deleted(first.task.name)
-    first.task.create()
+    when.workflow_deleted(work.task.name)
+    work.task.create()
 
-    again = first.under_way()
-    assert f"{first.task.address}: going on from step" in first.task.log(again)
-    first.task.end()
-    then.counted(first, STEPS)
+    again = work.under_way()
+    assert f"{work.task.address}: going on from step" in work.task.log(again)
+    work.task.end()
+    then.counted(work, STEPS)

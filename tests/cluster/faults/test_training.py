@@ -11,7 +11,7 @@ def test_given_a_training_when_it_is_killed_in_the_middle_then_its_model_is_that
 
     when.killed(training.under_way())
 
-    then.goes_on(training, saying="exit code 137")
+    then.goes_on(training, "exit code 137")
     training.task.end()
     undisturbed.task.end()
     then.published_once(training)
