@@ -25,8 +25,6 @@ base_inputs() {
 build_base() {
     local reference=$1 context=$2 from=${BASE:-localhost/debian:${1##*:}}
     if [ -z "${BASE:-}" ] && ! in_storage inspect --type image "$from" > /dev/null 2>&1; then
-        command -v debootstrap > /dev/null ||
-            fail "debootstrap: not found; install it, or name an image with BASE=debian:bookworm-slim"
         images/base/rootfs "$context/debian"
         printf 'FROM scratch\nCOPY debian /\n' > "$context/Containerfile"
         build "$from" "$context"
