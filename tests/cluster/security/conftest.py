@@ -17,8 +17,8 @@ SOON = 240
 # A mirror of seconds, then a training that lasts until it is stopped.
 SETTINGS = (
     *("mirror.problems=20", "mirror.math500=20", "mirror.questions=20", "mirror.conversations=20", "mirror.pages=20"),
-    *("mirror.pretraining=2000", "mirror.teaching=20", "pods.mirror.cpu=0.1"),
-    *("base.layers=2", "base.width=32", "base.batch=8", "base.steps=1000000", "pods.model.cpu=0.1"),
+    *("mirror.pretraining=2000", "mirror.teaching=20", "pods.mirror.cpu=0.01"),
+    *("base.layers=2", "base.width=32", "base.batch=8", "base.steps=1000000", "pods.model.cpu=0.01"),
 )
 
 
