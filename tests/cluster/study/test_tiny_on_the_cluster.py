@@ -26,10 +26,10 @@ def test_every_task_succeeds_and_shows_its_progress(submitted, nodes):
         if node.name in submitted.hits:
             assert not tries
             continue
-        assert [one["phase"] for one in tries] == ["Succeeded"], node.name
-        done, total = map(int, tries[0]["progress"].split("/"))
+        assert tries[-1]["phase"] == "Succeeded", node.name
+        done, total = map(int, tries[-1]["progress"].split("/"))
         assert done == total
-        assert tries[0]["resourcesDuration"]["cpu"] >= 0
+        assert "cpu" in tries[-1]["resourcesDuration"]
 
 
 def test_every_result_is_whole_and_says_which_image_made_it(submitted, nodes, cluster, tmp_path):
