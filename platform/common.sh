@@ -34,5 +34,5 @@ installed() {
 on() {
     local part=$1
     shift
-    kubectl --namespace "$namespace" exec --stdin "$part" -- "$@"
+    kubectl --namespace "$namespace" exec --quiet --stdin "$part" -- "$@"
 }

@@ -49,7 +49,7 @@ def external(other, *ports):
     return (
         *("--set-json", "imagePullSecrets=[]", "--set", "store.region="),
         *("--set", f"images.stages={image('stages')},images.tracking={image('tracking')}"),
-        *("--set", f"store.endpoint=http://{service('minio', other, 9000)},public.store="),
+        *("--set", f"store.endpoint=http://{service('minio', other, 9000)},public.store=,public.tracking="),
         *("--set-json", f"networkPolicies.egress={json.dumps(egress)}"),
     )
 
