@@ -56,14 +56,16 @@ def test_the_report_and_its_figures_can_be_looked_at_in_argo(submitted, cluster)
 def test_every_task_is_a_finished_run_in_mlflow_with_time_and_address(submitted, nodes, tracking):
     submission = submitted.workflow["metadata"]["labels"]["rlgen-k8s/submission"]
     experiment = tracking.get_experiment_by_name("tiny")
-    ours = f"tags.`rlgen.submission` = '{submission}'"
-    runs = tracking.search_runs([experiment.experiment_id], ours, max_results=200)
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    by_task = {run.data.tags["rlgen.task"]: run for run in runs if "rlgen.task" in run.data.tags}
+    (parent,) = tracking.search_runs([experiment.experiment_id], f"tags.`rlgen.submission` = '{submission}'")
+    ours = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    runs = tracking.search_runs([experiment.experiment_id], ours, order_by=["attributes.start_time"])
+    assert parent.info.status == "FINISHED"
+    by_task = {run.data.tags["rlgen.task"]: run for run in runs}
     for node in nodes:
         if node.name in submitted.hits:
             continue
         run = by_task[node.name]
+        assert run.info.status == "FINISHED"
         assert run.data.metrics["duration_seconds"] > 0
         assert run.data.metrics["gpu_seconds"] == 0
         assert run.data.tags["rlgen.address"] == node.address
