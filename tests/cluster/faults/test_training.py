@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_given_a_training_when_it_is_killed_in_the_middle_then_its_model_is_that_of_an_undisturbed_one(
     given, when, then
 ):
@@ -12,8 +12,8 @@ def test_given_a_training_when_it_is_killed_in_the_middle_then_its_model_is_that
     when.killed(training.under_way())
 
     then.goes_on(training, "exit code 137")
-    training.task.end()
-    undisturbed.task.end()
+    training.task.end(480)
+    undisturbed.task.end(480)
     then.published_once(training)
     then.same_model(training, undisturbed)
     then.tracked(training, "KILLED", "FINISHED")

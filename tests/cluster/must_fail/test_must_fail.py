@@ -20,7 +20,7 @@ SMALL = (
 
 def arguments(case, seed):
     settings = [*SMALL, *(f"{name}={value}" for name, value in case["set"].items())]
-    settings += [f"{case['task']}.seed={seed}"] if "task" in case else []
+    settings.append(f"seed={seed}")
     until = case.get("until", [])
     return [
         *(word for one in settings for word in ("--set", one)),
