@@ -21,7 +21,8 @@ STOP_SECONDS = 11.0
 """From SIGTERM to SIGKILL: more than a trainer gets (10 s), and with what comes after less than a grace of 15 s."""
 HUNG_SECONDS = 5.0
 """The same for a stage that hangs, which will hardly use them."""
-SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+STOPS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGCHLD, *STOPS)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -59,7 +60,8 @@ def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Colle
         if done:
             break
         now = time.monotonic()
-        if received and received.si_signo != signal.SIGCHLD and stopped is None:
+        # Named, as Python makes up a signal when this process itself stood still (SIGSTOP) for longer than a tick.
+        if received and received.si_signo in STOPS and stopped is None:
             stopped, kill_at = received.si_signo, now + STOP_SECONDS
             os.kill(child, stopped)
         if not hung and stopped is None and line.silent > patience:
