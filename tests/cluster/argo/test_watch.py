@@ -122,7 +122,7 @@ def test_given_a_full_node_when_watched_then_it_says_what_there_is_too_little_of
 def test_given_a_bad_setting_when_watched_then_the_exit_code_is_2_with_message_and_log(cluster, start, small, tmp_path):
     # A folder that this machine has and the pod has not.
     (tmp_path / "here.txt").write_text(secrets.token_hex())
-    name = cluster.submit("mirror.kind=folder", f"mirror.path={tmp_path}", until=("mirror",))
+    name = cluster.submit("mirror.kind=folder", f"mirror.path={tmp_path}", "pods.mirror.cpu=0.1", until=("mirror",))
 
     code, said = Watching(start("watch", name)).end()
 
