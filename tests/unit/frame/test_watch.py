@@ -12,7 +12,7 @@ from rlgen_k8s.errors import TryAgainError
 from rlgen_k8s.stages.frame.memory import oom_kills
 from rlgen_k8s.stages.frame.outage import patiently
 from rlgen_k8s.stages.frame.run import verdict
-from rlgen_k8s.stages.frame.watch import Ended
+from rlgen_k8s.stages.frame.watch import TICK_SECONDS, Ended
 from rlgen_k8s.tracking.events import Finished, StageOpened
 from rlgen_k8s.tracking.places import spool_folder
 from rlgen_k8s.tracking.spool import read, writers
@@ -44,6 +44,19 @@ def test_a_stage_that_gets_on_slowly_is_left_alone(pod: Any) -> None:
     pod.environ = {"RLGEN_PATIENCE": "0.075"}
     done = pod.run(pod.arguments(pause=1.0))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_stage_whose_processes_stood_still_goes_on(pod: Any) -> None:
+    process = pod.start(pod.arguments(steps=2, pause=2.0))
+    wait_for(process, "going on from step 0")
+    both = (process.pid, stage_process(process))
+    for each in both:
+        os.kill(each, signal.SIGSTOP)
+    time.sleep(1.5 * TICK_SECONDS)
+    for each in both:
+        os.kill(each, signal.SIGCONT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
 
 
 def test_a_stage_that_hears_nothing_is_gone_within_the_grace_period(pod: Any) -> None:
