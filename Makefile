@@ -4,6 +4,7 @@ SET ?=
 NAME ?=
 TASK ?=
 PYTEST ?=
+CLUSTER_TESTS ?= tests/charts tests/cluster
 BIN := .venv/bin
 settings := $(foreach pair,$(SET),--set $(pair))
 
@@ -95,7 +96,7 @@ test-platform: environment ## Test the development cluster's commands (as root, 
 	$(BIN)/python -m pytest tests/platform $(PYTEST)
 
 test-cluster: environment ## Test charts, images, submissions and faults on the current cluster, installed
-	$(BIN)/python -m pytest tests/charts tests/cluster $(PYTEST)
+	$(BIN)/python -m pytest $(CLUSTER_TESTS) $(PYTEST)
 
 bench-cluster: environment ## Measure speed on the current cluster
 	$(BIN)/python tests/bench/bench_cluster.py

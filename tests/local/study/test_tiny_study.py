@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from scipy.stats import wilcoxon
 
 from rlgen_k8s.dag.nodes import Node, plan
@@ -74,6 +75,7 @@ def test_sft_and_grpo_learnt_on_held_out_problems(tiny):
     assert_learnt(tiny.home)
 
 
+@pytest.mark.timeout(3000)
 def test_sft_and_grpo_learn_with_other_seeds_too(tiny, copied_home):
     """In a home of its own: the report of the study without them stays the newest in the shared one."""
     run = tiny.rlgen("run", "tiny", "--set", "replicates=[1, 2]", home=copied_home)
