@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from rlgen_k8s.store.files import list_files
 from rlgen_k8s.store.results import Store
@@ -89,18 +90,34 @@ def release(store: Store, submission: str) -> None:
     store.blobs.remove(f"{ROOT}/{submission}/claim")
 
 
-def agreed(store: Store, name: str, propose: Callable[[], str], withdraw: Callable[[str], None]) -> str:
-    """The value of `name` for everyone: the first that was proposed. One proposed in vain is withdrawn."""
+class Agreed(NamedTuple):
+    """What all pods call by one name."""
+
+    value: str
+    ours: bool
+    """Whether it was made here and now."""
+
+
+def agreed(
+    store: Store,
+    name: str,
+    find: Callable[[], str | None],
+    make: Callable[[], str],
+    unmake: Callable[[str], object],
+) -> Agreed:
+    """The value of `name` for everyone: the first that was put there, found or made. One made in vain is unmade."""
     known = store.blobs.read(name)
     if known is not None:
-        return known.decode()
-    mine = propose()
+        return Agreed(known.decode(), ours=False)
+    found = find()
+    mine = make() if found is None else found
     store.blobs.put_new(name, mine.encode())
     known = store.blobs.read(name)
     assert known is not None, f"{name}: put once, never changed"
-    if known.decode() != mine:
-        withdraw(mine)
-    return known.decode()
+    value = known.decode()
+    if found is None and value != mine:
+        unmake(mine)
+    return Agreed(value, ours=found is None and value == mine)
 
 
 def run_name(submission: str) -> str:

@@ -160,21 +160,16 @@ def _create_model(tracking: Tracking, address: str, study: str, name: str, sourc
 
 def _agreed_model(tracking: Tracking, shared: Store, address: str, create: Callable[[], LoggedModel]) -> LoggedModel:
     """The model that all recorders use: the first that one of them named, unless MLflow has lost it since."""
-    created: list[str] = []
 
-    def propose() -> str:
+    def find() -> str | None:
         found = find_model(tracking, address)
-        if found is None:
-            found = create()
-            created.append(found.model_id)
-        return found.model_id
+        return None if found is None else found.model_id
 
-    def withdraw(identity: str) -> None:
-        if identity in created:
-            tracking.client.delete_logged_model(identity)
+    def make() -> str:
+        return create().model_id
 
     name = handover.model_name(tracking.uri, address)
-    chosen = handover.agreed(shared, name, propose, withdraw)
+    chosen = handover.agreed(shared, name, find, make, tracking.client.delete_logged_model).value
     try:
         return tracking.client.get_logged_model(chosen)
     except MlflowException as error:

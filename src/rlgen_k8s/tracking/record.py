@@ -96,22 +96,14 @@ def submission_run(tracking: Tracking, submission: str, at: int) -> str:
     if tracking.shared is None:
         return run_id(tracking, submission) or tracking.runs.setdefault(submission, create())
     if submission not in tracking.runs:
-        created: list[str] = []
 
-        def propose() -> str:
+        def find() -> str | None:
             found = find_runs(tracking, writer=submission)
-            if found:
-                return str(found[0].info.run_id)
-            created.append(create())
-            return created[0]
+            return str(found[0].info.run_id) if found else None
 
-        def withdraw(run: str) -> None:
-            if run in created:
-                tracking.client.delete_run(run)
-
-        found = agreed(tracking.shared, run_name(submission), propose, withdraw)
-        tracking.runs[submission] = found
-        if found in created:  # one describes it: MLflow takes a param from one at a time
+        run, ours = agreed(tracking.shared, run_name(submission), find, create, tracking.client.delete_run)
+        tracking.runs[submission] = run
+        if ours:  # one describes it: MLflow takes a param from one at a time
             describe_submission(tracking, tracking.shared, submission)
     return tracking.runs[submission]
 
