@@ -11,11 +11,23 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
-def setting(default: Any = ..., *, doc: str, source: str, unit: str = "", **constraints: Any) -> Any:
-    """A settings field with its meaning, its unit ("" for a name or a switch) and where its value comes from."""
-    return Field(default, description=doc, json_schema_extra={"unit": unit, "source": source}, **constraints)
+def setting(default: Any = ..., *, doc: str, source: str, unit: str = "", filled: str = "", **constraints: Any) -> Any:
+    """A settings field with its meaning, its unit ("" for a name or a switch) and where its value comes from.
+
+    `filled` says of a field that a study fills, and nobody else, what to do instead.
+    """
+    extra = {"unit": unit, "source": source, "filled": filled}
+    return Field(default, description=doc, json_schema_extra=extra, **constraints)
 
 
 def seed_setting() -> Any:
     """The field `seed` of a stage's settings; the study fills it."""
-    return setting(0, doc="Seed of every random choice of this stage; filled from the study's.", source="ours", ge=0)
+    doc = "Seed of every random choice of this stage; filled from the study's."
+    return setting(0, doc=doc, source="ours", filled="set seed", ge=0)
+
+
+def instead(settings: type[BaseModel], name: str) -> str:
+    """What to do instead of setting the field `name`, if the study fills it; "" for every other field."""
+    field = settings.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    return str(extra.get("filled", "")) if isinstance(extra, dict) else ""

@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.stages.settings import StageSettings, instead
 from rlgen_k8s.study.settings import Study
 
 
@@ -19,6 +20,9 @@ def override(study: Study, assignments: list[str]) -> Study:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected field=value, for example --set sft.learning_rate=1e-3")
+        stage, _, field = path.strip().partition(".")
+        if advice := _filled(stage, field):
+            raise UserError(f"--set {assignment}: the study fills {path.strip()}; {advice}")
         _assign(values, path.strip().split("."), _value(text))
     try:
         return Study.model_validate(values)
@@ -35,6 +39,12 @@ def _value(text: str) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _filled(stage: str, field: str) -> str:
+    """What to set instead of a stage's field that the study fills; "" for every other path."""
+    settings = Study.model_fields[stage].annotation if stage in Study.model_fields else None
+    return instead(settings, field) if isinstance(settings, type) and issubclass(settings, StageSettings) else ""
 
 
 def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:

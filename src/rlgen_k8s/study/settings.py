@@ -16,7 +16,7 @@ from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.stages.problems.settings import ProblemsSettings
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.report.settings import ReportSettings
-from rlgen_k8s.stages.settings import StageSettings, setting
+from rlgen_k8s.stages.settings import StageSettings, instead, setting
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
 
@@ -98,6 +98,17 @@ class Study(StageSettings):
         for seed in self.replicates:
             if seeds.count(seed) > 1:
                 raise ValueError(f"replicates: seed {seed} is the study's own or named twice; name each seed once")
+        return self
+
+    @model_validator(mode="after")
+    def _only_the_study_fills(self) -> "Study":
+        for stage, settings in self:
+            if not isinstance(settings, StageSettings):
+                continue
+            for name, field in type(settings).model_fields.items():
+                advice, given = instead(type(settings), name), getattr(settings, name)
+                if advice and given != field.default:
+                    raise ValueError(f"{stage}.{name}={given!r}: the study fills it; {advice}")
         return self
 
     @model_validator(mode="after")

@@ -61,6 +61,7 @@ def test_settings_explains_a_field(tmp_path):
         (["run", "tiny", "--set", "grpo.rolouts=8"], "did you mean rollouts"),
         (["run", "tiny", "--set", "grpo.rollouts=many"], "grpo.rollouts='many'"),
         (["plan", "tiny", "--set", "grpo.mini_batch_prompts=5"], "mini_batch_prompts 5"),
+        (["plan", "tiny", "--set", "base.seed=7"], "the study fills base.seed; set seed"),
         (["run", "tiny", "--rebuild", "sfft"], "--rebuild sfft"),
         (["run", "tiny", "--until", "nowhere"], "--until nowhere"),
         (["report", "tiny"], "not made yet"),

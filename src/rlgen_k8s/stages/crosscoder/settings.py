@@ -10,7 +10,10 @@ class CrosscoderSettings(StageSettings):
 
     seed: int = seed_setting()
     models: tuple[str, ...] = setting(
-        ("base", "tuned"), doc="Names of the models, in order; filled from the study.", source="docs/study.md, settings"
+        ("base", "tuned"),
+        doc="Names of the models, in order; filled from the study.",
+        source="docs/study.md, settings",
+        filled="leave it out",
     )
     n_features: int = setting(
         32768, doc="D, features of the dictionary.", unit="features", source="docs/study.md", ge=1

@@ -16,6 +16,7 @@ class EvaluateSettings(StageSettings):
         "Please reason step by step, and put your final answer within \\boxed{}.",
         doc="Follows each maths problem, on a line of its own; filled from the study's.",
         source="Qwen2.5-Math model card",
+        filled="set instruction",
     )
     multiple_choice: tuple[MultipleChoiceTask, ...] = setting(
         get_args(MultipleChoiceTask), doc="Multiple-choice tasks to score.", source="paper 2.1, B.4"

@@ -21,6 +21,7 @@ class InterveneSettings(StageSettings):
         "zero",
         doc='"zero": features to 0, in the RL model; "raise": to `value`, in the base model. Filled by the DAG.',
         source="paper 8",
+        filled="leave it out: both are made",
     )
     value: float = setting(
         3.0,

@@ -24,7 +24,9 @@ class MirrorSettings(StageSettings):
         source="ours",
         min_length=1,
     )
-    contents: str = setting("", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours")
+    contents: str = setting(
+        "", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours", filled="set path"
+    )
     problems: int = setting(
         2000, doc="Rows of MATH's training split, and of DeepScaleR.", unit="problems", source=OURS, ge=1
     )

@@ -24,7 +24,9 @@ class ModelSettings(StageSettings):
         source="ours",
         min_length=1,
     )
-    contents: str = setting("", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours")
+    contents: str = setting(
+        "", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours", filled="set path"
+    )
     text: tuple[str, ...] = setting(
         ("rlgen/tiny-pretraining",), doc="Sets of the mirror to train on (column `text`).", source=OURS, min_length=1
     )

@@ -11,6 +11,7 @@ class ProblemsSettings(StageSettings):
         "Please reason step by step, and put your final answer within \\boxed{}.",
         doc="Follows each problem, on a line of its own; filled from the study's.",
         source="Qwen2.5-Math model card",
+        filled="set instruction",
     )
     size: int = setting(
         47000,

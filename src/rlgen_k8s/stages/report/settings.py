@@ -10,7 +10,10 @@ class ReportSettings(StageSettings):
 
     seed: int = seed_setting()
     study_settings: str = setting(
-        "{}", doc="All settings of the study as a JSON object, shown on the page; filled by the study.", source="ours"
+        "{}",
+        doc="All settings of the study as a JSON object, shown on the page; filled by the study.",
+        source="ours",
+        filled="leave it out",
     )
     paper_model: str = setting(
         "Qwen3-4B",
