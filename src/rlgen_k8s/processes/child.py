@@ -46,7 +46,7 @@ def run_child(
     on_line: Callable[[str], None] = lambda line: None,
     on_tick: Callable[[], None] = lambda: None,
     tick: float = 1.0,
-    grace: float = 10.0,
+    grace: float = 6.0,
 ) -> None:
     """Run `argv` to its end with exactly the environment `env`, its output copied to our standard output.
 

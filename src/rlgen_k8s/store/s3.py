@@ -125,8 +125,7 @@ class S3Blobs:
             with self._talking(), (folder / entry.path).open("rb") as stream:
                 self._upload(f"{prefix}/{entry.path}", stream, entry.size)
 
-        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-            list(pool.map(upload, files))
+        _each(upload, files)
 
     def _upload(self, name: str, stream: io.BufferedReader, size: int) -> None:
         if size <= PART:
@@ -142,8 +141,7 @@ class S3Blobs:
             with self._talking():
                 self._download(f"{prefix}/{entry.path}", to / entry.path)
 
-        with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-            list(pool.map(download, files))
+        _each(download, files)
         return to
 
     def _download(self, name: str, path: Path) -> None:
@@ -172,3 +170,15 @@ class S3Blobs:
         Before that an upload may be going on anywhere, and nobody can see whether it is.
         """
         return self.read(f"{address}/{MANIFEST}") is not None
+
+
+def _each(copy: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
+    """Copy several files at once. Who is told to stop meanwhile does not wait for those on their way."""
+    pool, wait = ThreadPoolExecutor(FILES_AT_ONCE), False
+    try:
+        list(pool.map(copy, files))
+    except Exception:
+        wait = True  # a second try must not meet the first one's copies
+        raise
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=True)

@@ -1,7 +1,7 @@
 """A recorder of a pod's own, beside its stage. On a user's machine the runner has one for all stages."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rlgen_k8s.errors import TryAgainError, UserError
@@ -27,14 +27,18 @@ class Beside:
         """Its process, which is none of the stage's."""
         return frozenset() if self.recorder is None else frozenset({self.recorder.process.pid})
 
-    def stop(self, store: Store, stopped: bool) -> None:
-        """Let it send what is left; what MLflow did not take is kept in the store. Nothing here fails a stage."""
+    def stop(self, store: Store, stopped: Callable[[], bool]) -> None:
+        """Let it send what is left; what MLflow did not take is kept in the store. Nothing here fails a stage.
+
+        `stopped` is asked again and again whether this pod was told to stop.
+        """
         if self.recorder is None:
             return
         try:
-            if self.recorder.stop(STOPPED_SECONDS if stopped else LAST_SECONDS) is not None:
+            if self.recorder.stop(lambda: STOPPED_SECONDS if stopped() else LAST_SECONDS) is not None:
                 handover.keep(store, self.submission, self.recorder.folder)
-                print("tracking: MLflow did not take everything; the rest is kept in the store", file=sys.stderr)
+                said = "tracking: MLflow did not take everything; the rest is kept in the store"
+                print(said, file=sys.stderr, flush=True)
         except (OSError, TryAgainError, UserError) as error:
             print(f"tracking: events of this attempt are lost: {error}", file=sys.stderr, flush=True)
 

@@ -10,7 +10,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 POLL_S = 0.5
 RETRY_S = 5.0
 """Pause after an MLflow that did not answer."""
+NICE = 10
+"""The stage, which shares a pod's processor with MLflow's import, comes first."""
 LAST_WAIT_S = 20.0
 """How long, at the end, to wait for another recorder that is at work on the same spool."""
 
@@ -33,15 +35,19 @@ class Recorder:
     folder: Path
     uri: str
 
-    def stop(self, timeout: float = 60.0) -> str | None:
-        """Let it send what is left, for at most `timeout` seconds. Returns a line for the user if events remain."""
+    def stop(self, seconds: Callable[[], float] = lambda: 60.0) -> str | None:
+        """Let it send what is left, for at most `seconds`, which are asked for again and again: they may get fewer.
+
+        Returns a line for the user if events remain.
+        """
         assert self.process.stdin is not None
         self.process.stdin.close()
-        try:
-            self.process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        began = time.monotonic()
+        while self.process.poll() is None:
+            if time.monotonic() - began > seconds():
+                self.process.kill()
+                self.process.wait()
+            time.sleep(0.05)
         left = spool.pending(self.folder)
         if not left:
             return None
@@ -103,4 +109,5 @@ def _closed(stdin: int) -> bool:
 
 
 if __name__ == "__main__":
+    os.nice(NICE)
     sys.exit(follow(Path(sys.argv[1]), sys.argv[2], sys.stdin.fileno()))

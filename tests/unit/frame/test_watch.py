@@ -2,8 +2,13 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -13,6 +18,7 @@ from rlgen_k8s.stages.frame.memory import oom_kills
 from rlgen_k8s.stages.frame.outage import patiently
 from rlgen_k8s.stages.frame.run import verdict
 from rlgen_k8s.stages.frame.watch import TICK_SECONDS, Ended
+from rlgen_k8s.tracking.beside import LAST_SECONDS
 from rlgen_k8s.tracking.events import Finished, StageOpened
 from rlgen_k8s.tracking.places import spool_folder
 from rlgen_k8s.tracking.spool import read, writers
@@ -24,8 +30,12 @@ def wait_for(process: Any, said: str) -> str:
     return str(line)
 
 
-def stage_process(process: Any) -> int:
-    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+def children(process: Any) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def state(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.mark.parametrize("how", ["hang", "stuck"])
@@ -49,7 +59,7 @@ def test_a_stage_that_gets_on_slowly_is_left_alone(pod: Any) -> None:
 def test_a_stage_whose_processes_stood_still_goes_on(pod: Any) -> None:
     process = pod.start(pod.arguments(steps=2, pause=2.0))
     wait_for(process, "going on from step 0")
-    both = (process.pid, stage_process(process))
+    both = (process.pid, children(process)[0])
     for each in both:
         os.kill(each, signal.SIGSTOP)
     time.sleep(1.5 * TICK_SECONDS)
@@ -70,11 +80,71 @@ def test_a_stage_that_hears_nothing_is_gone_within_the_grace_period(pod: Any) ->
     assert time.monotonic() - began < 15
 
 
+@pytest.fixture
+def deaf_mlflow() -> Iterator[str]:
+    """A server that takes every connection and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(100)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_stage_that_ends_before_the_process_above_it_heard_the_signal_was_stopped(pod: Any, deaf_mlflow: str) -> None:
+    """Argo's executor signals the whole process group; on a busy machine either may be the first to act."""
+    pod.environ = {"RLGEN_SUBMISSION": "small-1-1", "RLGEN_POD": "pod", "MLFLOW_TRACKING_URI": deaf_mlflow}
+    process = pod.start(pod.arguments(pause=0.05, steps=1000), start_new_session=True)
+    wait_for(process, "going on from step 0")
+    stage = max(children(process))
+    os.kill(process.pid, signal.SIGSTOP)
+    os.killpg(process.pid, signal.SIGTERM)
+    until = time.monotonic() + 30
+    while state(stage) != "Z":
+        assert time.monotonic() < until
+    os.kill(process.pid, signal.SIGCONT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "stopped by SIGTERM" in err
+    assert time.monotonic() - began < LAST_SECONDS / 2, "it does not wait for MLflow as one that has time"
+
+
+def test_told_to_stop_after_its_result_was_published_it_does_not_wait_for_mlflow(pod: Any, deaf_mlflow: str) -> None:
+    pod.environ = {"RLGEN_SUBMISSION": "small-1-1", "RLGEN_POD": "pod", "MLFLOW_TRACKING_URI": deaf_mlflow}
+    process = pod.start(pod.arguments())
+    wait_for(process, "published")
+    while len(children(process)) > 1:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert time.monotonic() - began < LAST_SECONDS / 2
+
+
+def test_told_to_stop_a_process_ends_in_time_whatever_it_waits_for() -> None:
+    script = """
+        import time
+        from rlgen_k8s.stages.frame import watch
+        from rlgen_k8s.stages.frame.lifeline import Lifeline
+        watch.END_SECONDS = 0.5
+        watch.watch(lambda: time.sleep(60), Lifeline(), 60.0)
+        print("a store that never answers", flush=True)
+        time.sleep(60)
+    """
+    process = subprocess.Popen([sys.executable, "-c", dedent(script)], stdout=subprocess.PIPE, text=True)
+    while not children(process):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert out == "a store that never answers\n"
+
+
 def test_killed_alone_the_stage_leaves_nothing_and_its_end_is_told(pod: Any) -> None:
     pod.environ = {"RLGEN_SUBMISSION": "small-1-1", "RLGEN_GPUS": "2"}
     process = pod.start(pod.arguments(pause=0.2, steps=1000, helper=True))
     helper = int(wait_for(process, "helper").split()[1])
-    os.kill(stage_process(process), signal.SIGKILL)
+    os.kill(children(process)[0], signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == 137
     assert not Path(f"/proc/{helper}").exists()
@@ -140,8 +210,17 @@ def test_want_of_memory_is_said_and_never_tried_again(tmp_path: Path) -> None:
     assert code == 2
     assert said.startswith("out of memory: stage grpo used more than its 8 GiB; raise pods.grpo.memory")
     assert verdict(trainer_killed, "", "grpo", {}, kills=0) == (137, "")
-    stopped = Ended(code=0, hung=False, stopped=signal.SIGTERM)
-    assert verdict(stopped, "", "grpo", {}, kills=0)[0] == 0, "it was done before it was stopped"
+
+
+def test_what_was_over_before_the_stop_ends_as_it_did_and_all_else_is_tried_again() -> None:
+    def told(code: int, words: str) -> tuple[int, str]:
+        return verdict(Ended(code, hung=False, stopped=signal.SIGTERM), words, "grpo", {}, kills=0)
+
+    assert told(0, "") == (0, "")
+    assert told(2, "column answer is missing") == (2, "column answer is missing")
+    assert told(143, "stopped by SIGTERM") == (143, "stopped by SIGTERM")
+    assert told(137, "") == (143, "stopped by SIGTERM")
+    assert told(75, "the store is away") == (143, "stopped by SIGTERM; the store is away")
 
 
 def test_work_outlives_a_store_that_is_away_for_a_while(capsys: pytest.CaptureFixture[str]) -> None:

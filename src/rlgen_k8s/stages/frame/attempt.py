@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rlgen_k8s.errors import TryAgainError, UserError
@@ -60,8 +61,8 @@ def _make(work: Work) -> Manifest:
         inputs = {}
         with _room(work, scratch):
             for name, reference in work.task.identity.inputs.items():
-                inputs[name] = store.fetch(reference, scratch / "inputs" / name)
-                work.line.beat()
+                to = scratch / "inputs" / name
+                inputs[name] = patiently(partial(store.fetch, reference, to), work.line.beat)
         return _publish(work, store, inputs, scratch)
 
 

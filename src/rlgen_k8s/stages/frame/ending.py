@@ -20,11 +20,16 @@ LEAST_ROOM = 2**20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
+def stopped_by(signum: int) -> str:
+    """What is said of an attempt that was told to stop. Whether it is tried again may depend on these words."""
+    return f"stopped by {signal.Signals(signum).name}"
+
+
 class TerminatedError(BaseException):
     """SIGTERM or SIGINT came. No `Exception`, so that no library takes it for a failure to recover from."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        super().__init__(stopped_by(signum))
         self.exit_code = 128 + signum
 
 

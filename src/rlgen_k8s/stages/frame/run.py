@@ -7,7 +7,6 @@ copy of the result that a person looks at), and what tracking reads.
 
 import secrets
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -17,12 +16,12 @@ from tempfile import TemporaryDirectory
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.stages.frame.attempt import Work, attempt, progress_file
 from rlgen_k8s.stages.frame.budget import spend
-from rlgen_k8s.stages.frame.ending import leave_message
+from rlgen_k8s.stages.frame.ending import leave_message, stopped_by
 from rlgen_k8s.stages.frame.lifeline import Lifeline
 from rlgen_k8s.stages.frame.memory import oom_kills
 from rlgen_k8s.stages.frame.progress import Progress
 from rlgen_k8s.stages.frame.task import Task
-from rlgen_k8s.stages.frame.watch import Ended, watch
+from rlgen_k8s.stages.frame.watch import Ended, told_to_stop, watch
 from rlgen_k8s.store.manifest import Manifest
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.store.results import Store
@@ -71,14 +70,15 @@ def _make(task: Task, store: Store, environ: Mapping[str, str]) -> int:
         leave_message(words)
     seconds = time.monotonic() - began
     _tell(store, task, code, words, seconds, tracked, environ)
-    beside.stop(store, stopped=ended.stopped is not None)
+    beside.stop(store, lambda: ended.stopped is not None or told_to_stop())
     return code
 
 
 def verdict(ended: Ended, words: str, stage: str, environ: Mapping[str, str], kills: int) -> tuple[int, str]:
     """The exit code, and the line that says why."""
-    if ended.stopped is not None:
-        return (ended.code and 128 + ended.stopped), words or f"stopped by {signal.Signals(ended.stopped).name}"
+    if ended.stopped is not None and ended.code not in (0, UserError.exit_code):
+        said = stopped_by(ended.stopped)
+        return 128 + ended.stopped, said if words in ("", said) else f"{said}; {words}"
     if ended.hung:
         said = f"no progress for {environ['RLGEN_PATIENCE']} min (pods.{stage}.patience); its stacks are in the log"
         return TryAgainError.exit_code, said

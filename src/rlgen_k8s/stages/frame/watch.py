@@ -12,15 +12,19 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from types import FrameType
 
-from rlgen_k8s.stages.frame.ending import GRACE_SECONDS, stop_descendants
+from rlgen_k8s.stages.frame.ending import GRACE_SECONDS, leave_message, stop_descendants, stopped_by
 from rlgen_k8s.stages.frame.lifeline import Lifeline
 
 TICK_SECONDS = 1.0
-STOP_SECONDS = 11.0
-"""From SIGTERM to SIGKILL: more than a trainer gets (10 s), and with what comes after less than a grace of 15 s."""
+STOP_SECONDS = 8.0
+"""From SIGTERM to SIGKILL for the stage: more than a trainer gets (6 s)."""
+END_SECONDS = 12.0
+"""From SIGTERM to this process's own end, whatever it waits for then. Of a grace of 15 s, Argo's executor takes up to
+2 s to pass the signal on and to see the end."""
 HUNG_SECONDS = 5.0
-"""The same for a stage that hangs, which will hardly use them."""
+"""From SIGTERM to SIGKILL for a stage that hangs, which will hardly use them."""
 STOPS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (signal.SIGCHLD, *STOPS)
 PR_SET_PDEATHSIG = 1
@@ -43,7 +47,7 @@ def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Colle
     """Run `stage` in a process of its own, which returns the exit code, and see to its end.
 
     It is ended once `line` has been silent for `patience` seconds. Nothing that it started is left, but the processes
-    `ours`. From now on SIGTERM and SIGINT only count here.
+    `ours`. From now on SIGTERM and SIGINT only count here and in `told_to_stop`.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -53,28 +57,45 @@ def watch(stage: Callable[[], int], line: Lifeline, patience: float, ours: Colle
     if child == 0:
         _run(stage, parent)
     stopped: int | None = None
-    hung, killed, kill_at = False, False, float("inf")
+    hung, kill_at = False, float("inf")
     while True:
         received = signal.sigtimedwait(SIGNALS, min(TICK_SECONDS, patience / 10))
+        now = time.monotonic()
+        # Before the stage's end is looked at: Argo's executor signals the whole process group, and the stage may be the
+        # faster one. Named, as Python makes up a signal when this process stood still (SIGSTOP) for longer than a tick.
+        if received and received.si_signo in STOPS and stopped is None:
+            stopped, kill_at = received.si_signo, min(kill_at, now + STOP_SECONDS)
+            leave_message(stopped_by(stopped))
+            _end_after(END_SECONDS, 128 + stopped)
+            os.kill(child, stopped)
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             break
-        now = time.monotonic()
-        # Named, as Python makes up a signal when this process itself stood still (SIGSTOP) for longer than a tick.
-        if received and received.si_signo in STOPS and stopped is None:
-            stopped, kill_at = received.si_signo, now + STOP_SECONDS
-            os.kill(child, stopped)
         if not hung and stopped is None and line.silent > patience:
             hung, kill_at = True, now + HUNG_SECONDS
             os.kill(child, signal.SIGUSR1)  # its stacks, see `_run`
             os.kill(child, signal.SIGTERM)
         if now > kill_at:
             os.kill(child, signal.SIGKILL)
-            killed, kill_at = True, float("inf")
     code = os.waitstatus_to_exitcode(status)
-    stop_descendants(ours, grace=0.5 if killed else GRACE_SECONDS)
+    stop_descendants(ours, grace=min(GRACE_SECONDS, max(0.5, kill_at - now)))
     _reap()
     return Ended(128 - code if code < 0 else code, hung, stopped)
+
+
+def told_to_stop() -> bool:
+    """Whether SIGTERM or SIGINT came after `watch`, which leaves them blocked."""
+    return not signal.sigpending().isdisjoint(STOPS)
+
+
+def _end_after(seconds: float, code: int) -> None:
+    """Leave with this exit code then, if this process has not ended before."""
+
+    def leave(_signum: int, _frame: FrameType | None) -> None:
+        os._exit(code)
+
+    signal.signal(signal.SIGALRM, leave)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _run(stage: Callable[[], int], parent: int) -> None:
