@@ -99,7 +99,7 @@ test-cluster: environment ## Test charts, images, submissions and faults on the 
 	$(BIN)/python -m pytest $(CLUSTER_TESTS) $(PYTEST)
 
 bench-cluster: environment ## Measure speed on the current cluster
-	$(BIN)/python tests/bench/bench_cluster.py
+	$(BIN)/python -m tests.bench.bench_cluster
 
 clean: ## Remove the environment and caches; results in .rlgen stay
 	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache

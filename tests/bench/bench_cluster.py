@@ -12,21 +12,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kubernetes.watch import Watch
+from tests.cluster.services import counting
+
+from rlgen_k8s.runners.argo import status
+from rlgen_k8s.runners.argo.api import Cluster, connect
+from rlgen_k8s.runners.argo.platform import Platform, credentials, read_platform, shared_store
+from rlgen_k8s.runners.argo.workflows import GROUP, PLURAL, VERSION, create, ended, phase_of
+from rlgen_k8s.store.manifest import Identity
+from rlgen_k8s.store.results import Store
+from rlgen_k8s.store.s3 import FILES_AT_ONCE, S3Blobs
+from rlgen_k8s.study.settings import PodShape
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from kubernetes.watch import Watch  # noqa: E402  (found on the path set above, as what follows)
-from tests.cluster.services import counting  # noqa: E402
-
-from rlgen_k8s.runners.argo import status  # noqa: E402
-from rlgen_k8s.runners.argo.api import Cluster, connect  # noqa: E402
-from rlgen_k8s.runners.argo.platform import Platform, credentials, read_platform, shared_store  # noqa: E402
-from rlgen_k8s.runners.argo.workflows import GROUP, PLURAL, VERSION, create, ended, phase_of  # noqa: E402
-from rlgen_k8s.store.manifest import Identity  # noqa: E402
-from rlgen_k8s.store.results import Store  # noqa: E402
-from rlgen_k8s.store.s3 import FILES_AT_ONCE, S3Blobs  # noqa: E402
-from rlgen_k8s.study.settings import PodShape  # noqa: E402
-
 RLGEN = str(Path(sys.executable).parent / "rlgen")
 SHAPE = PodShape(cpu=0.1, memory=1, disk=1)
 REPEATS = 3

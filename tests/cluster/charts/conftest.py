@@ -88,6 +88,21 @@ class Installation:
         with reach_tracking(cluster, read_platform(cluster)) as uri:
             yield MlflowClient(uri)
 
+    def keep_run(self, experiment: str) -> str:
+        """A run with a metric and a file, in a new experiment; its id."""
+        with self.tracking() as tracking:
+            run = str(tracking.create_run(tracking.create_experiment(experiment)).info.run_id)
+            tracking.log_metric(run, "accuracy", 0.646)
+            tracking.log_text(run, "still here", "note.txt")
+        return run
+
+    def check_run(self, run: str, folder: Path) -> None:
+        """Such a run is there, whole; its file is brought to `folder`."""
+        with self.tracking() as tracking:
+            assert tracking.get_run(run).data.metrics == {"accuracy": 0.646}
+            note = Path(tracking.download_artifacts(run, "note.txt", str(folder)))
+            assert note.read_text() == "still here"
+
     def remove(self) -> None:
         """Everything, data included."""
         self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=300s")

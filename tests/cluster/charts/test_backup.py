@@ -16,10 +16,7 @@ def test_what_was_lost_after_a_backup_comes_back(gpu_box, tmp_path):
     with gpu_box.store() as store:
         store.blobs.put_new("test/saved/part.bin", bytes(range(256)) * 1000)
         store.blobs.put_new("test/saved/manifest.json", b"{}")
-    with gpu_box.tracking() as tracking:
-        run = tracking.create_run(tracking.create_experiment("saved")).info.run_id
-        tracking.log_metric(run, "accuracy", 0.624)
-        tracking.log_text(run, "saved", "note.txt")
+    run = gpu_box.keep_run("saved")
     gpu_box.run("platform/backup", str(tmp_path))
 
     lose_everything(gpu_box)
@@ -32,12 +29,7 @@ def test_what_was_lost_after_a_backup_comes_back(gpu_box, tmp_path):
     with gpu_box.store() as store:
         assert store.blobs.read("test/saved/part.bin") == bytes(range(256)) * 1000
         assert store.blobs.read("test/saved/manifest.json") == b"{}"
-    with gpu_box.tracking() as tracking:
-        assert tracking.get_run(run).data.metrics == {"accuracy": 0.624}
-        downloaded = tmp_path / "downloaded"
-        downloaded.mkdir()
-        with open(tracking.download_artifacts(run, "note.txt", str(downloaded))) as note:
-            assert note.read() == "saved"
+    gpu_box.check_run(run, tmp_path)
 
 
 def test_a_second_backup_brings_only_what_is_new(gpu_box, tmp_path):

@@ -15,22 +15,13 @@ def run(gpu_box):
     """Given a result in the store, and in MLflow a run with a metric and a file."""
     with gpu_box.store() as store:
         assert store.blobs.put_new("test/survivor", b"still here")
-    with gpu_box.tracking() as tracking:
-        run = tracking.create_run(tracking.create_experiment("survivors"), run_name="survivor").info.run_id
-        tracking.log_metric(run, "accuracy", 0.646)
-        tracking.log_text(run, "still here", "note.txt")
-    return run
+    return gpu_box.keep_run("survivors")
 
 
 def check(installation, run, tmp_path):
     with installation.store() as store:
         assert store.blobs.read("test/survivor") == b"still here"
-    with installation.tracking() as tracking:
-        assert tracking.get_run(run).data.metrics == {"accuracy": 0.646}
-        downloaded = tmp_path / "downloaded"
-        downloaded.mkdir()
-        with open(tracking.download_artifacts(run, "note.txt", str(downloaded))) as note:
-            assert note.read() == "still here"
+    installation.check_run(run, tmp_path)
 
 
 def install_with_other_requests(installation):

@@ -1,14 +1,11 @@
 """Where a person looks at a submission: Argo's UI and MLflow's."""
 
 import json
-from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
 from rlgen_k8s.runners.argo.api import Cluster
-from rlgen_k8s.runners.argo.platform import Platform
-
-TIMEOUT_SECONDS = 2.0
+from rlgen_k8s.runners.argo.platform import ANSWER_SECONDS, Platform
 
 
 def argo_link(cluster: Cluster, platform: Platform, name: str) -> str:
@@ -28,7 +25,7 @@ def mlflow_link(cluster: Cluster, platform: Platform, study: str) -> str:
     base = platform.tracking_public.rstrip("/")
     query = f"{base}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(study)}"
     try:
-        with urlopen(query, timeout=TIMEOUT_SECONDS) as answer:
+        with urlopen(query, timeout=ANSWER_SECONDS) as answer:
             return f"{base}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
-    except (URLError, TimeoutError):
+    except (OSError, ValueError, KeyError):  # nobody there, or something else than MLflow
         return base

@@ -19,6 +19,8 @@ from rlgen_k8s.study.settings import Study
 CONFIG_MAP = "rlgen-platform"
 REQUIRED = ("store", "tracking", "image", "service-account", "executor-service-account", "store-secret")
 ACCESS_KEY, SECRET_KEY = "access-key", "secret-key"
+ANSWER_SECONDS = 2.0
+"""How long MLflow or a registry may take to answer what nothing depends on."""
 
 
 @dataclass(frozen=True)

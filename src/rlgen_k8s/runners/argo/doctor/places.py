@@ -13,9 +13,8 @@ from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.runners.argo.api import read
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 from rlgen_k8s.runners.argo.doctor.registry import look_up
-from rlgen_k8s.runners.argo.platform import ACCESS_KEY, SECRET_KEY, reach_tracking
+from rlgen_k8s.runners.argo.platform import ACCESS_KEY, ANSWER_SECONDS, SECRET_KEY, reach_tracking
 
-TIMEOUT_SECONDS = 2.0
 PROBE_FOLDER = "_doctor"
 
 
@@ -74,7 +73,7 @@ def tracking(situation: Situation) -> Check:
     try:
         with (
             reach_tracking(situation.cluster, situation.platform) as uri,
-            urlopen(f"{uri.rstrip('/')}/health", timeout=TIMEOUT_SECONDS) as answer,
+            urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS) as answer,
         ):
             answer.read()
     except (URLError, TimeoutError, ConnectionError, UserError, TryAgainError) as error:
@@ -87,7 +86,7 @@ def tracking(situation: Situation) -> Check:
 def image(situation: Situation) -> Check:
     """The image can be pulled: its registry has the manifest, or a node has the image already."""
     name = situation.image
-    there = look_up(name, TIMEOUT_SECONDS)
+    there = look_up(name, ANSWER_SECONDS)
     if there.found:
         return Check("image", True, f"{name}: {there.said}")
     try:

@@ -1,0 +1,1 @@
+"""Tests. A package with this file, as a dependency installs one of the same name, which would be found first."""
