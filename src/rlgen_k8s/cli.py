@@ -209,7 +209,11 @@ def report(study: StudyName, set_: Assignments = None) -> None:
 @app.command()
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="A submission, e.g. tiny-20260131-093000, or a study's name.")
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A submission, e.g. tiny-20260131-093000, its workflow, e.g. tiny-1a2b3c4d, or a study (its newest).",
+        ),
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
 ) -> None:

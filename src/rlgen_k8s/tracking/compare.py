@@ -11,6 +11,7 @@ from rich.table import Table
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, producer
 from rlgen_k8s.tracking.reading import reading
+from rlgen_k8s.tracking.submission import WORKFLOW, study_of
 from rlgen_k8s.tracking.text import plain
 
 NODE = "rlgen.node."
@@ -45,15 +46,19 @@ class Comparison:
 
 
 def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
-    """Compare two submissions, each given by its id, the beginning of it, its MLflow run id, or its study (newest).
+    """Compare two submissions, each given by its id, the beginning of it, its MLflow run id, or the name of its
+    workflow or study (the newest of that name).
 
     A result that a submission found already there counts with the figures of the run that published it. Raises
     UserError for a submission that is unknown or ambiguous.
     """
     with reading(environ) as tracking:
-        run_a, run_b = find_submission(tracking, a), find_submission(tracking, b)
+        experiments = all_experiments(tracking)
+        run_a, run_b = (find_submission(tracking, name, experiments) for name in (a, b))
         params_a, params_b = run_a.data.params, run_b.data.params
-        figures_a, figures_b = figures(tracking, run_a), figures(tracking, run_b)
+        results = {address for run in (run_a, run_b) for address in planned(run).values()}
+        metrics = {address: published_metrics(tracking, address, experiments) for address in results}
+        figures_a, figures_b = figures(run_a, metrics), figures(run_b, metrics)
     return Comparison(
         run_a.info.run_name,
         run_b.info.run_name,
@@ -69,16 +74,17 @@ def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
     )
 
 
-def find_submission(tracking: Tracking, name: str) -> Run:
-    """The submission with this id or MLflow run id, the newest of this study, or the one whose id begins so."""
+def find_submission(tracking: Tracking, name: str, experiments: list[str]) -> Run:
+    """The submission with this id or MLflow run id, the newest with this workflow or study, or the one whose id begins
+    so."""
     if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9_]*", name):
         raise UserError(f"submission {name!r}: not a name; expected one like tiny-20260131-154500")
     runs = tracking.client.search_runs(
-        all_experiments(tracking), "tags.`rlgen.submission` LIKE '%'", order_by=["attributes.start_time DESC"]
+        experiments, "tags.`rlgen.submission` LIKE '%'", order_by=["attributes.start_time DESC"]
     )
     exact = [run for run in runs if name in (run.data.tags["rlgen.submission"], run.info.run_id)]
-    of_study = [run for run in runs if run.data.tags["rlgen.workflow"] == name][:1]
-    found = exact or of_study or [run for run in runs if run.data.tags["rlgen.submission"].startswith(name)]
+    named = [run for run in runs if name in (run.data.tags.get(WORKFLOW), study_of(run.data.tags["rlgen.submission"]))]
+    found = exact or named[:1] or [run for run in runs if run.data.tags["rlgen.submission"].startswith(name)]
     if len(found) == 1:
         return found[0]
     newest = ", ".join(run.data.tags["rlgen.submission"] for run in (found or runs)[:5])
@@ -87,15 +93,25 @@ def find_submission(tracking: Tracking, name: str) -> Run:
     raise UserError(f"submission {name}: not in this MLflow; " + (f"the newest are {newest}" if newest else "none is"))
 
 
-def figures(tracking: Tracking, submission: Run) -> dict[str, float]:
-    """The metrics of the results that a submission's plan names, as `task.metric`."""
-    values: dict[str, float] = {}
-    for tag, value in submission.data.tags.items():
-        if tag.startswith(NODE):
-            run = producer(tracking, value.split(" ")[1])
-            if run is not None:
-                values |= {f"{tag.removeprefix(NODE)}.{name}": metric for name, metric in run.data.metrics.items()}
-    return values
+def planned(submission: Run) -> dict[str, str]:
+    """The address of each result that a submission's plan names, by task."""
+    tags = submission.data.tags.items()
+    return {tag.removeprefix(NODE): value.split(" ")[1] for tag, value in tags if tag.startswith(NODE)}
+
+
+def published_metrics(tracking: Tracking, address: str, experiments: list[str]) -> dict[str, float]:
+    """The metrics of the run that published a result; none if MLflow has no such run."""
+    run = producer(tracking, address, experiments)
+    return dict(run.data.metrics) if run else {}
+
+
+def figures(submission: Run, metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The metrics of a submission's results as `task.metric`; `metrics` has them by address."""
+    return {
+        f"{task}.{name}": value
+        for task, address in planned(submission).items()
+        for name, value in metrics[address].items()
+    }
 
 
 def render_comparison(comparison: Comparison) -> str:

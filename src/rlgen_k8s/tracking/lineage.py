@@ -35,10 +35,11 @@ def walk(address: str, environ: Mapping[str, str]) -> Origin:
 
 def _walk(tracking: Tracking, result: str, known: dict[str, Origin]) -> Origin:
     if result not in known:
-        run = producer(tracking, result)
-        if run is None:
+        found = producer(tracking, result)
+        if found is None:
             known[result] = Origin(result, result.split("/")[0], None, ())
         else:
+            run = tracking.client.get_run(found.info.run_id)  # a search leaves out model inputs
             names = {value: tag.removeprefix(INPUT) for tag, value in run.data.tags.items() if tag.startswith(INPUT)}
             inputs = tuple(
                 (names.get(address, "?"), address, _walk(tracking, split_address(address)[0], known))

@@ -99,10 +99,11 @@ def all_experiments(tracking: Tracking) -> list[str]:
     return [experiment.experiment_id for experiment in tracking.client.search_experiments()]
 
 
-def find_runs(tracking: Tracking, **tags: str) -> list[Run]:
-    """Runs of any study with these tags (`rlgen.` is put before each name), newest first."""
+def find_runs(tracking: Tracking, experiments: list[str] | None = None, **tags: str) -> list[Run]:
+    """Runs of these experiments (None: all) with these tags (`rlgen.` is put before each name), newest first."""
     query = " and ".join(f"tags.`rlgen.{name}` = '{value}'" for name, value in tags.items())
-    return list(tracking.client.search_runs(all_experiments(tracking), query, order_by=["attributes.start_time DESC"]))
+    where = all_experiments(tracking) if experiments is None else experiments
+    return list(tracking.client.search_runs(where, query, order_by=["attributes.start_time DESC"]))
 
 
 def run_id(tracking: Tracking, writer: str) -> str | None:
@@ -115,10 +116,10 @@ def run_id(tracking: Tracking, writer: str) -> str | None:
     return tracking.runs[writer]
 
 
-def producer(tracking: Tracking, address: str) -> Run | None:
-    """The newest finished run that published this result (`stage/key`)."""
-    found = next((run for run in find_runs(tracking, address=address) if run.info.status == "FINISHED"), None)
-    return tracking.client.get_run(found.info.run_id) if found else None  # a search leaves out model inputs
+def producer(tracking: Tracking, address: str, experiments: list[str] | None = None) -> Run | None:
+    """The newest finished run that published this result (`stage/key`), without its model inputs."""
+    runs = find_runs(tracking, experiments, address=address)
+    return next((run for run in runs if run.info.status == "FINISHED"), None)
 
 
 def find_model(tracking: Tracking, address: str) -> LoggedModel | None:

@@ -89,7 +89,7 @@ def submission_run(tracking: Tracking, submission: str, at: int) -> str:
 
     def create() -> str:
         study = study_of(submission)
-        tags = {"rlgen.writer": submission, "rlgen.submission": submission, "rlgen.workflow": study}
+        tags = {"rlgen.writer": submission, "rlgen.submission": submission, "rlgen.study": study}
         run = tracking.client.create_run(experiment_id(tracking, study), at, tags, run_name=submission)
         return str(run.info.run_id)
 

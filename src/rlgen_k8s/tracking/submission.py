@@ -17,6 +17,8 @@ from rlgen_k8s.tracking.spool import Writer, now_ms
 
 PLATFORM = "rlgen.platform"
 """Tag of a submission: the platform that it was submitted to."""
+WORKFLOW = "rlgen.workflow"
+"""Tag of a submission: its workflow's name there."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,19 @@ def submission_id(study: str) -> str:
 
 
 def announce_submission(
-    identity: str, study: str, settings: Mapping[str, Any], nodes: Sequence[Node], store: Store, platform: str = ""
+    identity: str,
+    study: str,
+    settings: Mapping[str, Any],
+    nodes: Sequence[Node],
+    store: Store,
+    tags: Mapping[str, str],
 ) -> None:
     """Say in the store what is submitted to a cluster; its pods tell MLflow, and its exit handler ends it there.
 
-    `platform` tells the clusters apart that share a store.
+    The tag `PLATFORM` tells the clusters apart that share a store.
     """
     described = _described(identity, study, settings, nodes)
-    described["tags"] |= {PLATFORM: platform} if platform else {}
+    described["tags"] |= tags
     event = SubmissionOpened(id=f"{identity}:0", at=now_ms(), **described)
     handover.announce(store, identity, event)
 

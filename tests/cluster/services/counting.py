@@ -23,7 +23,7 @@ from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.load import load_study
 from rlgen_k8s.study.settings import PodShape, Study
 from rlgen_k8s.tracking.events import Node as Planned
-from rlgen_k8s.tracking.submission import announce_submission
+from rlgen_k8s.tracking.submission import WORKFLOW, announce_submission
 
 STAGE_FILES = Path(__file__).parents[2] / "unit/frame"
 FILES = ("counting_stage.py", "counting/settings.py", "counting/run.py")
@@ -106,7 +106,7 @@ def announce(made: Json, nodes: list[Node], store: Store) -> str:
     """Tell tracking of a workflow, as `rlgen submit` does; the submission's id."""
     submission = str(made["metadata"]["labels"]["rlgen-k8s/submission"])
     planned = [Planned(task=node.name, address=node.address, verdict="run") for node in nodes]
-    announce_submission(submission, STUDY, {"study": STUDY}, planned, store)
+    announce_submission(submission, STUDY, {"study": STUDY}, planned, store, {WORKFLOW: str(made["metadata"]["name"])})
     return submission
 
 

@@ -18,10 +18,11 @@ from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.record import submission_run
 from rlgen_k8s.tracking.replay import send
 from rlgen_k8s.tracking.stage_run import open_stage_run
-from rlgen_k8s.tracking.submission import announce_submission
+from rlgen_k8s.tracking.submission import PLATFORM, WORKFLOW, announce_submission
 
 SUBMISSION = "small-20260131-120000"
 MODEL = "model/" + "ab" * 16
+TAGS = {PLATFORM: "platform-1", WORKFLOW: "small-1a2b3c4d"}
 Environ = dict[str, str]
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ def only(tracking: Tracking, **tags: str) -> Run:
 
 
 def announce(store: Store) -> None:
-    announce_submission(SUBMISSION, "small", {"seed": 3}, [Node(task="sft", address=MODEL, verdict="run")], store)
+    announce_submission(SUBMISSION, "small", {"seed": 3}, [Node(task="sft", address=MODEL, verdict="run")], store, TAGS)
 
 
 def test_pods_that_begin_together_agree_on_one_run_and_one_model(environ: Environ, tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_mlflow_down_at_the_end_leaves_the_submission_to_the_next_exit_handler(
     assert close("done", following, wait=0)
     tracking = connected(environ, tmp_path)
     assert only(tracking, task="sft").info.status == "FINISHED"
-    assert {one.info.status for one in find_runs(tracking, workflow="small")} == {"FINISHED"}
+    assert {one.info.status for one in find_runs(tracking, study="small")} == {"FINISHED"}
     assert handover.closed(store) == {}
 
 

@@ -110,7 +110,7 @@ def _send(
     # Only what is really sent pays for Hera's import.
     from rlgen_k8s.dag.workflow import build_workflow
     from rlgen_k8s.tracking.events import Node
-    from rlgen_k8s.tracking.submission import announce_submission, submission_id
+    from rlgen_k8s.tracking.submission import PLATFORM, WORKFLOW, announce_submission, submission_id
 
     identity = submission_id(study.name)
     workflow = build_workflow(
@@ -137,5 +137,6 @@ def _send(
         for v in verdicts
         if v.runs or v.manifest
     ]
-    announce_submission(identity, study.name, study.model_dump(mode="json"), planned, store, platform.uid)
+    tags = {PLATFORM: platform.uid, WORKFLOW: name}
+    announce_submission(identity, study.name, study.model_dump(mode="json"), planned, store, tags)
     return True
