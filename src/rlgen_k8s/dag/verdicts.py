@@ -1,4 +1,4 @@
-"""For every node of a plan: is its result there already, and if not, why not."""
+"""For every node of a plan: is its result there already, has it to run, and why."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ class Verdict:
     manifest: Manifest | None
     needed: bool
     """Whether it was asked for, or anything that has to run reads this result."""
-    reason: str
 
     @property
     def runs(self) -> bool:
@@ -50,25 +49,24 @@ def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = (), until:
             needed |= {item.name for item in node.dependencies}
         if {node.name, node.address} & set(rebuild):
             needed |= {node.name}
-    others: dict[str, list[Identity]] = {}
-    verdicts = []
-    for node in nodes:
-        manifest = manifests[node.name]
-        if manifest is not None:
-            reason = f"made {manifest.finished:%Y-%m-%d %H:%M}"
-        elif node.name not in needed:
-            reason = "not needed: all that reads it is there"
-        else:
-            if node.stage not in others:
-                others[node.stage] = identities(store, node.stage)
-            reason = "to be made again" if {node.name, node.address} & set(rebuild) else why(node, others[node.stage])
-        verdicts.append(Verdict(node, manifest, node.name in needed, reason))
-    return verdicts
+    return [Verdict(node, manifests[node.name], node.name in needed) for node in nodes]
+
+
+def reasons(verdicts: list[Verdict], store: Store) -> list[str]:
+    """Why each verdict is what it is. Reads every result of the stages that have to run."""
+    others = {stage: identities(store, stage) for stage in {verdict.node.stage for verdict in verdicts if verdict.runs}}
+    return [_reason(verdict, others) for verdict in verdicts]
+
+
+def _reason(verdict: Verdict, others: Mapping[str, list[Identity]]) -> str:
+    if verdict.manifest is not None:
+        return f"made {verdict.manifest.finished:%Y-%m-%d %H:%M}"
+    return why(verdict.node, others[verdict.node.stage]) if verdict.needed else "not needed: all that reads it is there"
 
 
 def identities(store: Store, stage: str) -> list[Identity]:
     """What decided each published result of a stage."""
-    manifests = [store.manifest(address) for address in store.addresses() if address.startswith(f"{stage}/")]
+    manifests = [store.manifest(f"{stage}/{key}") for key in store.blobs.children(stage)]
     return [manifest.identity for manifest in manifests if manifest is not None]
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rlgen_k8s.dag.nodes import plan
-from rlgen_k8s.dag.verdicts import Verdict, judge
+from rlgen_k8s.dag.verdicts import Verdict, judge, reasons
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.home import home
 from rlgen_k8s.runners.local import state
@@ -33,10 +33,10 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "verdict", "result", "cost", "why"):
         table.add_column(heading, no_wrap=heading != "why", overflow="fold")
-    for verdict in verdicts:
+    for verdict, reason in zip(verdicts, reasons(verdicts, store), strict=True):
         word, style = ("hit", "green") if verdict.manifest else ("run", "yellow") if verdict.runs else ("–", "dim")
         address = f"{verdict.node.stage}/{verdict.node.key[:10]}…"
-        table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict), verdict.reason)
+        table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict), reason)
     console = _console()
     console.print(table)
     console.print(_totals(name, verdicts, store.uri))

@@ -10,7 +10,7 @@ find the same manifest afterwards.
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,13 +54,6 @@ class Store:
         """The manifest of a published result, or None. Raises StoreError for a damaged one."""
         data = self.blobs.read(f"{address}/{MANIFEST}")
         return None if data is None else parse_manifest(data, address)
-
-    def addresses(self) -> Iterator[str]:
-        """The address of every published result, by stage and key."""
-        for stage in self.blobs.children(""):
-            for key in self.blobs.children(stage):
-                if MANIFEST in self.blobs.children(f"{stage}/{key}"):
-                    yield f"{stage}/{key}"
 
     def open_attempt(self, address: str, scratch: Path) -> Attempt:
         """Begin an attempt, in the store's own folder or, where it has none, below `scratch`.

@@ -7,7 +7,7 @@ import yaml
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.place import Place
-from rlgen_k8s.dag.verdicts import judge
+from rlgen_k8s.dag.verdicts import judge, reasons
 from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local.tasks import read_tasks
@@ -97,19 +97,25 @@ def test_verdicts_say_hit_run_or_not_needed_and_why(study, tmp_path):
     store = open_store(str(tmp_path / "store"))
     nodes = {node.name: node for node in plan(study)}
     publish(store, nodes["mirror"], tmp_path)
-    verdicts = {v.node.name: v for v in judge(list(nodes.values()), store)}
+
+    def judged(nodes):
+        found = judge(nodes, store)
+        names = [verdict.node.name for verdict in found]
+        return dict(zip(names, found, strict=True)), dict(zip(names, reasons(found, store), strict=True))
+
+    verdicts, why = judged(list(nodes.values()))
     assert verdicts["mirror"].manifest is not None
+    assert "made 20" in why["mirror"]
     assert verdicts["base"].runs
-    assert "new" in verdicts["base"].reason
+    assert "new" in why["base"]
     for name in ("base", "problems", "grpo", "traces"):
         publish(store, nodes[name], tmp_path)
-    verdicts = {v.node.name: v for v in judge(list(nodes.values()), store)}
+    verdicts, why = judged(list(nodes.values()))
     assert not verdicts["teacher"].runs
-    assert "not needed" in verdicts["teacher"].reason
-    changed = plan(load_study("tiny", ["grpo.learning_rate=0.123"]))
-    reason = {v.node.name: v.reason for v in judge(changed, store)}["grpo"]
-    assert "learning_rate" in reason
-    assert "0.123" in reason
+    assert "not needed" in why["teacher"]
+    _, why = judged(plan(load_study("tiny", ["grpo.learning_rate=0.123"])))
+    assert "learning_rate" in why["grpo"]
+    assert "0.123" in why["grpo"]
 
 
 def test_a_rebuild_is_asked_for_by_task_or_address_and_unknown_ones_are_refused(study, tmp_path):

@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from rlgen_k8s.errors import UserError
@@ -38,21 +39,26 @@ def task_names(workflow: Workflow) -> list[str]:
 
 def attempts(workflow: Workflow, task: str) -> list[Node]:
     """The pods' nodes of a task, oldest first."""
-    full = f"{name_of(workflow)}.{task}"
-    pods = [node for node in nodes_of(workflow).values() if node["type"] == "Pod"]
-    tries = [node for node in pods if node["name"].startswith(f"{full}(")]
-    return sorted(tries, key=lambda node: int(node["name"][len(full) + 1 : -1])) or [
-        node for node in pods if node["name"] == full
-    ]
+    return _attempts(nodes_of(workflow)).get(f"{name_of(workflow)}.{task}", [])
+
+
+def _attempts(nodes: Mapping[str, Node]) -> dict[str, list[Node]]:
+    """The pods' nodes of each task, oldest first, by its full name; a pod that may be tried again is `name(0)`, …"""
+    found: dict[str, list[tuple[int, Node]]] = {}
+    for node in nodes.values():
+        if node["type"] == "Pod":
+            name, _, number = node["name"].partition("(")
+            found.setdefault(name, []).append((int(number[:-1] or 0), node))
+    return {name: [node for _, node in sorted(tries, key=itemgetter(0))] for name, tries in found.items()}
 
 
 def states(workflow: Workflow) -> list[TaskState]:
     """The state of every task of a workflow's DAG, in the DAG's order, and of the exit handler once it is there."""
-    by_name = {node["name"]: node for node in nodes_of(workflow).values()}
-    name = name_of(workflow)
+    nodes, name = nodes_of(workflow), name_of(workflow)
+    by_name, tries = {node["name"]: node for node in nodes.values()}, _attempts(nodes)
     exit_handler = [EXIT_HANDLER] if f"{name}.{EXIT_HANDLER}" in by_name else []
     tasks = [*task_names(workflow), *exit_handler]
-    return [_state(task, by_name.get(f"{name}.{task}"), attempts(workflow, task)) for task in tasks]
+    return [_state(task, by_name.get(f"{name}.{task}"), tries.get(f"{name}.{task}", [])) for task in tasks]
 
 
 def _state(task: str, node: Node | None, tries: list[Node]) -> TaskState:
