@@ -18,6 +18,8 @@ class Verdict:
     manifest: Manifest | None
     needed: bool
     """Whether it was asked for, or anything that has to run reads this result."""
+    again: bool
+    """Whether its result is to be made again; `manifest` is None then, though the store may have one."""
 
     @property
     def runs(self) -> bool:
@@ -40,16 +42,13 @@ def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = (), until:
         for name in given:
             if name not in known:
                 raise UserError(f"--{option} {name}: no such task in this study; see `rlgen plan`")
-    manifests = {
-        node.name: None if {node.name, node.address} & set(rebuild) else store.manifest(node.address) for node in nodes
-    }
-    needed = set(until) or {nodes[-1].name}
+    again = {node.name for node in nodes if {node.name, node.address} & set(rebuild)}
+    manifests = {node.name: None if node.name in again else store.manifest(node.address) for node in nodes}
+    needed = (set(until) or {nodes[-1].name}) | again
     for node in reversed(nodes):
         if node.name in needed and manifests[node.name] is None:
             needed |= {item.name for item in node.dependencies}
-        if {node.name, node.address} & set(rebuild):
-            needed |= {node.name}
-    return [Verdict(node, manifests[node.name], node.name in needed) for node in nodes]
+    return [Verdict(node, manifests[node.name], node.name in needed, node.name in again) for node in nodes]
 
 
 def reasons(verdicts: list[Verdict], store: Store) -> list[str]:

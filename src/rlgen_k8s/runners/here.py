@@ -13,6 +13,7 @@ from rlgen_k8s.runners.home import Home, home
 from rlgen_k8s.runners.lock import only_run
 from rlgen_k8s.runners.reports import copy_report
 from rlgen_k8s.runners.states import Phase
+from rlgen_k8s.runners.todo import planned, remove_old
 from rlgen_k8s.runners.view import LiveView, PlainView, View, clock
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.study.load import load_study
@@ -27,9 +28,7 @@ def run_study(name: str, assignments: list[str], rebuild: list[str], until: list
     with only_run(study.name, place.path / "locks"):
         store = open_store(place.store)
         verdicts = judge(plan(study), store, rebuild, until)
-        for verdict in verdicts:
-            if {verdict.node.name, verdict.node.address} & set(rebuild):
-                store.delete(verdict.node.address)
+        remove_old(verdicts, store)
         todo = [verdict for verdict in verdicts if verdict.runs]
         code = _run(study, verdicts, place, console) if todo else 0
         if not todo:
@@ -45,17 +44,12 @@ def _run(study: Study, verdicts: list[Verdict], place: Home, console: Console) -
     from rlgen_k8s.dag.workflow import build_workflow
     from rlgen_k8s.runners.local.run import Stopped, run_tasks
     from rlgen_k8s.runners.local.tasks import read_tasks
-    from rlgen_k8s.tracking.events import Node, Status
+    from rlgen_k8s.tracking.events import Status
     from rlgen_k8s.tracking.recorder import start_recorder
     from rlgen_k8s.tracking.submission import open_submission
 
     environment = dict(os.environ) | {"RLGEN_HOME": str(place.path), "MLFLOW_TRACKING_URI": place.tracking}
-    planned = [
-        Node(task=v.node.name, address=v.node.address, verdict="run" if v.runs else "hit")
-        for v in verdicts
-        if v.runs or v.manifest
-    ]
-    submission = open_submission(study.name, study.model_dump(mode="json"), planned, environment)
+    submission = open_submission(study.name, study.model_dump(mode="json"), planned(verdicts), environment)
     workflow = build_workflow(
         study,
         [verdict.node for verdict in verdicts],

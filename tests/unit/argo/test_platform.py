@@ -1,9 +1,11 @@
 """What the platform's ConfigMap says, and how its addresses are reached."""
 
 import pytest
+from kubernetes.client import ApiClient
 
-from rlgen_k8s.errors import UserError
-from rlgen_k8s.runners.argo.forward import is_service
+from rlgen_k8s.errors import TryAgainError, UserError
+from rlgen_k8s.runners.argo.api import Cluster
+from rlgen_k8s.runners.argo.forward import forward, is_service
 from rlgen_k8s.runners.argo.platform import image_of, parse_platform
 from rlgen_k8s.study.load import load_study
 
@@ -46,3 +48,29 @@ def test_the_platform_s_image_is_used_unless_the_study_names_one():
     assert image_of(platform, None) == DATA["image"]
     assert image_of(platform, load_study("tiny")) == DATA["image"]
     assert image_of(platform, load_study("tiny", ["image=mine:1"])) == "mine:1"
+
+
+@pytest.fixture
+def kubectl(tmp_path, monkeypatch):
+    """A kubectl that says this and, unless it is an error, goes on."""
+
+    def says(text):
+        script = f"#!/bin/sh\necho '{text}'\ncase '{text}' in *error*) exit 1;; esac\nexec sleep 60\n"
+        (tmp_path / "kubectl").write_text(script)
+        (tmp_path / "kubectl").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        return forward(Cluster(ApiClient(), "test", "rlgen"), "http://rlgen-minio.rlgen.svc:9000/results")
+
+    return says
+
+
+@pytest.mark.parametrize("first", ["", "W1121 a warning\n"])
+def test_a_port_is_forwarded_once_kubectl_says_which(kubectl, first):
+    with kubectl(f"{first}Forwarding from 127.0.0.1:4711 -> 9000") as local:
+        assert local == "http://127.0.0.1:4711/results"
+
+
+def test_a_port_that_cannot_be_forwarded_is_told_in_kubectl_s_words(kubectl):
+    forwarded = kubectl("W1121 a warning\nerror: services rlgen-minio not found")
+    with pytest.raises(TryAgainError, match="could not forward a port to it: error: services rlgen-minio"), forwarded:
+        pass

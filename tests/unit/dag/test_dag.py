@@ -131,6 +131,16 @@ def test_a_rebuild_is_asked_for_by_task_or_address_and_unknown_ones_are_refused(
         judge(nodes, store, ["nothing"])
 
 
+def test_what_a_rebuilt_result_is_made_from_is_needed_though_all_that_reads_it_is_there(study, tmp_path):
+    store = open_store(str(tmp_path / "store"))
+    nodes = plan(study)
+    for node in nodes:
+        if node.name != "traces":
+            publish(store, node, tmp_path)
+    assert not any(v.runs for v in judge(nodes, store))
+    assert {v.node.name for v in judge(nodes, store, ["sft"]) if v.runs} == {"sft", "traces"}
+
+
 def test_the_workflow_carries_the_nodes_and_leaves_out_finished_ones(study):
     nodes = plan(study)
     built = yaml.safe_load(build_workflow(study, nodes, finished={"mirror", "base"}).to_yaml())

@@ -48,8 +48,10 @@ def forward(cluster: Cluster, url: str) -> Iterator[str]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        said = process.stdout.readline()
-        opened = re.search(r"Forwarding from 127\.0\.0\.1:(\d+)", said)
+        said, opened = "", None
+        for said in process.stdout:  # warnings may come first
+            if opened := re.search(r"Forwarding from 127\.0\.0\.1:(\d+)", said):
+                break
         if opened is None:
             raise TryAgainError(f"address {url}: kubectl could not forward a port to it: {said.strip()}")
         # kubectl says a line for every connection; nobody may make it wait.

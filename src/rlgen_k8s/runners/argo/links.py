@@ -1,6 +1,7 @@
 """Where a person looks at a submission: Argo's UI and MLflow's."""
 
 import json
+from http.client import HTTPException
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -27,5 +28,5 @@ def mlflow_link(cluster: Cluster, platform: Platform, study: str) -> str:
     try:
         with urlopen(query, timeout=ANSWER_SECONDS) as answer:
             return f"{base}/#/experiments/{json.load(answer)['experiment']['experiment_id']}"
-    except (OSError, ValueError, KeyError):  # nobody there, or something else than MLflow
+    except (OSError, HTTPException, ValueError, KeyError):  # nobody there, or something else than MLflow
         return base

@@ -29,6 +29,7 @@ from rlgen_k8s.runners.argo.workflows import (
 )
 from rlgen_k8s.runners.home import home
 from rlgen_k8s.runners.reports import copy_report
+from rlgen_k8s.runners.todo import planned, remove_old
 from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.load import load_study
 from rlgen_k8s.study.settings import Study
@@ -77,9 +78,7 @@ def _submit(study: Study, rebuild: list[str], until: list[str], cluster: Cluster
         if failures:
             show(failures, console)
             raise UserError(f"{study.name}: not submitted, {len(failures)} checks failed; `rlgen doctor` shows all")
-        for verdict in verdicts:
-            if {verdict.node.name, verdict.node.address} & set(rebuild):
-                store.delete(verdict.node.address)
+        remove_old(verdicts, store)
         close_lost(cluster, platform, store)
         base = workflow_name(study.name, (node.address for node in todo))
         name = free_name(base, map(name_of, known))
@@ -109,7 +108,6 @@ def _send(
     """Create the workflow and announce its submission. False when a workflow of this name was there first."""
     # Only what is really sent pays for Hera's import.
     from rlgen_k8s.dag.workflow import build_workflow
-    from rlgen_k8s.tracking.events import Node
     from rlgen_k8s.tracking.submission import PLATFORM, WORKFLOW, announce_submission, submission_id
 
     identity = submission_id(study.name)
@@ -132,11 +130,6 @@ def _send(
     manifest["metadata"]["annotations"][UNTIL_ANNOTATION] = json.dumps(until)
     if not create(cluster, manifest):
         return False
-    planned = [
-        Node(task=v.node.name, address=v.node.address, verdict="run" if v.runs else "hit")
-        for v in verdicts
-        if v.runs or v.manifest
-    ]
     tags = {PLATFORM: platform.uid, WORKFLOW: name}
-    announce_submission(identity, study.name, study.model_dump(mode="json"), planned, store, tags)
+    announce_submission(identity, study.name, study.model_dump(mode="json"), planned(verdicts), store, tags)
     return True

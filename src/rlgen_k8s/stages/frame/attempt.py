@@ -100,9 +100,9 @@ def _publish(work: Work, store: Store, inputs: Mapping[str, Path], scratch: Path
     try:
         with _room(work, opened.out, scratch):
             task.stage.load()(context)
+            progress.flush()
         manifest = patiently(lambda: store.publish(opened, task.identity), beat)
     finally:
-        progress.flush()
         stop_descendants()
         _close(store, opened)
     resume.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INTERVAL = 0.2
-"""Seconds between two writes at least; the last state is written whenever the stage ends."""
+"""Seconds between two writes at least; the last state is written when the stage is done."""
 
 
 @dataclass

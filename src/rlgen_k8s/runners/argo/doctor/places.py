@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from kubernetes.client import ApiException
@@ -76,7 +76,7 @@ def tracking(situation: Situation) -> Check:
             urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS) as answer,
         ):
             answer.read()
-    except (URLError, TimeoutError, ConnectionError, UserError, TryAgainError) as error:
+    except (OSError, HTTPException, UserError, TryAgainError) as error:
         return Check(
             "mlflow", None, f"does not answer ({error}); stages run all the same, and send what they noted later"
         )

@@ -3,7 +3,8 @@
 import json
 import re
 from dataclasses import dataclass
-from urllib.error import HTTPError, URLError
+from http.client import HTTPException
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -52,7 +53,7 @@ def look_up(image: str, timeout: float) -> Answer:
         if error.code == 404:
             return Answer(False, f"{registry} does not have it")
         return Answer(None, f"{registry} does not tell ({error.code})")
-    except (URLError, TimeoutError, ConnectionError) as error:
+    except (OSError, HTTPException) as error:
         return Answer(None, f"{registry} is not reachable from here ({getattr(error, 'reason', error)})")
     return Answer(True, f"{registry} has its manifest")
 
