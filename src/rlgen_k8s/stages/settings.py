@@ -16,8 +16,12 @@ def setting(default: Any = ..., *, doc: str, source: str, unit: str = "", filled
 
     `filled` says of a field that a study fills, and nobody else, what to do instead.
     """
-    extra = {"unit": unit, "source": source, "filled": filled}
-    return Field(default, description=doc, json_schema_extra=extra, **constraints)
+    return Field(
+        default,
+        description=doc,
+        json_schema_extra={"unit": unit, "source": source, "filled": filled},
+        **constraints,
+    )
 
 
 def seed_setting() -> Any:

@@ -1,6 +1,5 @@
 """`rlgen-stage` with one more stage, `counting`, from the folder beside this file."""
 
-import sys
 from pathlib import Path
 
 import rlgen_k8s.stages
@@ -12,4 +11,4 @@ from rlgen_k8s.stages.counting.settings import CountingSettings  # noqa: E402  (
 
 registry.STAGES["counting"] = registry.Stage("counting", 1, CountingSettings)
 if __name__ == "__main__":
-    sys.exit(__main__.main())
+    __main__.main()
