@@ -1,5 +1,6 @@
 """`rlgen-stage` with one more stage, `counting`, from the folder beside this file."""
 
+import sys
 from pathlib import Path
 
 import rlgen_k8s.stages
@@ -11,4 +12,4 @@ from rlgen_k8s.stages.counting.settings import CountingSettings  # noqa: E402  (
 
 registry.STAGES["counting"] = registry.Stage("counting", 1, CountingSettings)
 if __name__ == "__main__":
-    __main__.main()
+    sys.exit(__main__.main())
