@@ -15,6 +15,7 @@ from tests.cluster.services.conftest import count, listener, platform, prepare
 from tests.cluster.services.counting import Counting
 
 from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.runners.argo.status import attempts
 from rlgen_k8s.study.load import load_study
 
 __all__ = ["count", "listener", "platform", "prepare"]
@@ -51,10 +52,14 @@ class Work:
     """Of the pods: a name may come again."""
 
     def under_way(self) -> str:
-        """The pod of the next attempt, once it has kept a resume point."""
+        """The pod of the next attempt, once it has kept a resume point and Argo has seen it run.
+
+        Argo makes a pod that is gone before that again, in the same attempt: nothing was lost but the pod.
+        """
         cluster = self.task.cluster
         pod = self.task.pod(after=tuple(self.uids))
         self.task.counted(1)
+        cluster.wait(self.task.name, lambda seen: attempts(seen, self.task.task)[-1]["phase"] == "Running")
         self.pods.append(pod)
         self.uids.append(cluster.core.read_namespaced_pod(pod, cluster.namespace).metadata.uid)
         return pod

@@ -65,8 +65,7 @@ def test_given_work_when_its_node_is_drained_then_it_waits_for_one_and_goes_on(c
 def test_given_work_when_its_pod_is_gone_at_once_then_a_new_attempt_goes_on(work, when, then):
     when.deleted(work.pods[-1], grace=0)
 
-    # Argo may not have seen that the pod was gone before it made another of the same name, in the same attempt.
-    then.goes_on(work)
+    then.goes_on(work, *GONE)
 
 
 def test_given_work_that_was_preempted_when_it_hangs_then_this_is_its_first_failure(work, when, then):
