@@ -15,6 +15,8 @@ from rlgen_k8s.dag.nodes import Node, plan
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.study.load import load_study
 
+# Minutes of training beside whatever else the machine does: only what hangs is cut.
+pytestmark = pytest.mark.timeout(3000)
 FIGURES = [f"figure-{number}" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11)]
 TABLES = [f"table-{number}" for number in range(1, 6)]
 
@@ -75,7 +77,6 @@ def test_sft_and_grpo_learnt_on_held_out_problems(tiny):
     assert_learnt(tiny.home)
 
 
-@pytest.mark.timeout(3000)
 def test_sft_and_grpo_learn_with_other_seeds_too(tiny, copied_home):
     """In a home of its own: the report of the study without them stays the newest in the shared one."""
     run = tiny.rlgen("run", "tiny", "--set", "replicates=[1, 2]", home=copied_home)
