@@ -3,19 +3,21 @@
 import hashlib
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from kubernetes import client
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from tests.cluster.services.conftest import count, listener, platform, prepare
 from tests.cluster.services.counting import Counting
 
 from rlgen_k8s.dag.nodes import plan
-from rlgen_k8s.runners.argo.status import attempts
 from rlgen_k8s.study.load import load_study
 
 __all__ = ["count", "listener", "platform", "prepare"]
@@ -47,22 +49,38 @@ class Work:
     """A task that counts or trains, and the pods that it had."""
 
     task: Counting
+    tracking: MlflowClient
+    age: float = 0.0
+    """Seconds."""
     pods: list[str] = field(default_factory=list)
     uids: list[str] = field(default_factory=list)
     """Of the pods: a name may come again."""
 
     def under_way(self) -> str:
-        """The pod of the next attempt, once it has kept a resume point and Argo has seen it run.
+        """The pod of the next attempt, once it has kept a resume point at this age, and MLflow knows of it.
 
-        Argo makes a pod that is gone before that again, in the same attempt: nothing was lost but the pod.
+        MLflow, which loads beside the stage, never hears of an attempt that is killed before.
         """
         cluster = self.task.cluster
         pod = self.task.pod(after=tuple(self.uids))
-        self.task.counted(1)
-        cluster.wait(self.task.name, lambda seen: attempts(seen, self.task.task)[-1]["phase"] == "Running")
+        began = cluster.core.read_namespaced_pod(pod, cluster.namespace).metadata.creation_timestamp
+        self.task.stored(
+            "resume/", "manifest.json", lambda _key: (datetime.now(UTC) - began).total_seconds() > self.age
+        )
         self.pods.append(pod)
         self.uids.append(cluster.core.read_namespaced_pod(pod, cluster.namespace).metadata.uid)
+        ends = time.monotonic() + 60
+        while len(self.runs()) < len(self.pods):  # MLflow tells nobody what is new
+            assert time.monotonic() < ends, f"{pod}: MLflow was not told within 60 s"
+            time.sleep(0.5)
         return pod
+
+    def runs(self) -> list[Run]:
+        """MLflow's runs of the attempts, oldest first."""
+        experiment = self.tracking.get_experiment_by_name(self.task.submission.split("-")[0])
+        query = f"tags.`rlgen.address` = '{self.task.address}'"
+        order = ["attributes.start_time ASC"]
+        return list(self.tracking.search_runs([experiment.experiment_id], query, order_by=order)) if experiment else []
 
     def messages(self) -> list[str]:
         """What Argo says of each attempt, oldest first."""
@@ -72,8 +90,8 @@ class Work:
 class Given:
     """Trainings that differ in their resume points only: other keys, the same model."""
 
-    def __init__(self, cluster: Any, listener: Any) -> None:
-        self.cluster, self.listener = cluster, listener
+    def __init__(self, cluster: Any, listener: Any, tracking: MlflowClient) -> None:
+        self.cluster, self.listener, self.tracking = cluster, listener, tracking
         self.seed = secrets.randbelow(10**9)
         self.resume_steps = 10
 
@@ -92,7 +110,8 @@ class Given:
         [node] = [node for node in plan(load_study("tiny", list(settings))) if node.name == "base"]
         manifest = self.cluster.workflow(name)
         submission = manifest["metadata"]["labels"]["rlgen-k8s/submission"]
-        return Work(Counting(self.cluster, name, node.name, node.address, submission, manifest, self.listener))
+        task = Counting(self.cluster, name, node.name, node.address, submission, manifest, self.listener)
+        return Work(task, self.tracking)
 
     def copied(self, work: Work) -> Work:
         """A second workflow that is the first but for its name."""
@@ -101,7 +120,7 @@ class Given:
         manifest = {**task.manifest, "metadata": {**task.manifest["metadata"], "name": name}}
         copy = Counting(self.cluster, name, task.task, task.address, task.submission, manifest, self.listener)
         copy.create()
-        return Work(copy)
+        return Work(copy, self.tracking)
 
 
 class When:
@@ -204,18 +223,15 @@ class Then:
 
     def tracked(self, work: Work, *states: str) -> None:
         """MLflow's runs of the attempts, oldest first, with none that still runs, and of the submission."""
-        study = work.task.submission.split("-")[0]
-        experiment = self.tracking.get_experiment_by_name(study).experiment_id
-        query = f"tags.`rlgen.address` = '{work.task.address}'"
-        runs = self.tracking.search_runs([experiment], query, order_by=["attributes.start_time ASC"])
+        runs = work.runs()
         assert [run.info.status for run in runs] == list(states)
         parent = self.tracking.get_run(runs[-1].data.tags["mlflow.parentRunId"])
         assert parent.info.status == "FINISHED"
 
 
 @pytest.fixture(scope="session")
-def given(cluster: Any, listener: Any) -> Given:
-    return Given(cluster, listener)
+def given(cluster: Any, listener: Any, tracking: MlflowClient) -> Given:
+    return Given(cluster, listener, tracking)
 
 
 @pytest.fixture(scope="session")
@@ -229,6 +245,6 @@ def then(cluster: Any, tracking: MlflowClient) -> Then:
 
 
 @pytest.fixture(scope="module")
-def counting(count: Callable[..., Counting]) -> Callable[..., Work]:
+def counting(count: Callable[..., Counting], tracking: MlflowClient) -> Callable[..., Work]:
     """Submit work that counts."""
-    return lambda **settings: Work(count(**settings))
+    return lambda age=0.0, **settings: Work(count(**settings), tracking, age)

@@ -7,7 +7,7 @@ STEPS, SOON = 20, 480
 
 
 def test_given_two_workflows_for_one_result_when_both_are_at_it_then_it_is_published_once(given, counting, then):
-    first = counting(steps=STEPS, pause=0.5)
+    first = counting(steps=STEPS, pause=1.0)
     second = given.copied(first)
     first.under_way()
     second.under_way()
@@ -38,7 +38,7 @@ def test_given_two_who_submit_the_same_at_once_then_one_workflow_makes_it(cluste
 
 
 def test_given_work_when_its_workflow_is_deleted_and_submitted_again_then_it_goes_on(counting, when, then):
-    work = counting(steps=STEPS, pause=0.5)
+    work = counting(steps=STEPS, pause=1.0)
     work.under_way()
 
     when.workflow_deleted(work.task.name)

@@ -4,7 +4,7 @@ import json
 import runpy
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ class Counting:
 
     def counted(self, steps: int) -> None:
         """Return once a resume point of a step from `steps` on is whole in the store."""
-        self._stored("resume/", "manifest.json", lambda key: int(key.split("/resume/")[1][:12]) >= steps)
+        self.stored("resume/", "manifest.json", lambda key: int(key.split("/resume/")[1][:12]) >= steps)
 
     def stand_still(self, pod: str) -> str:
         """Stop the stage's processes in the midst of its upload: the small file is there, the large one is not.
@@ -177,7 +177,8 @@ class Counting:
             labels, lambda one: one["metadata"]["name"] == pod and one["status"]["phase"] == "Failed"
         )
 
-    def _stored(self, below: str, suffix: str, wanted: Any) -> str:
+    def stored(self, below: str, suffix: str, wanted: Callable[[str], bool]) -> str:
+        """The key of the next such object below the address that is `wanted`, as soon as it is whole in the store."""
         blobs = self.cluster.store.blobs
         prefix = f"{blobs.prefix}/{self.address}/{below}"
         ends = time.monotonic() + 120
