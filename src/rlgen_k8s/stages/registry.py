@@ -53,7 +53,7 @@ STAGES: dict[str, Stage] = {
         Stage("corpus", 1, CorpusSettings),
         Stage("harvest", 1, HarvestSettings),
         Stage("crosscoder", 1, CrosscoderSettings),
-        Stage("analyse", 1, AnalyseSettings),
+        Stage("analyse", 2, AnalyseSettings),
         Stage("intervene", 1, InterveneSettings),
         Stage("report", 2, ReportSettings),
     )
