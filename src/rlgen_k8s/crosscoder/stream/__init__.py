@@ -10,6 +10,7 @@ for results in training.run():
 from rlgen_k8s.crosscoder.stream.agreement import check_same_text
 from rlgen_k8s.crosscoder.stream.order import Order
 from rlgen_k8s.crosscoder.stream.packed import PackedTokens
+from rlgen_k8s.crosscoder.stream.ranks import Ranks
 from rlgen_k8s.crosscoder.stream.recipe import Recipe
 from rlgen_k8s.crosscoder.stream.sources import LiveActivations, StoredActivations
 from rlgen_k8s.crosscoder.stream.stream import Stream
@@ -21,6 +22,7 @@ __all__ = [
     "Member",
     "Order",
     "PackedTokens",
+    "Ranks",
     "Recipe",
     "StoredActivations",
     "Stream",

@@ -3,7 +3,9 @@
 Each epoch puts the units into a new order and takes them `recipe.block` at a time into the buffer. The tokens of a
 block are drawn in a random order, all of them, before the next block is read; batches are cut from that sequence of
 draws without regard to blocks. So every token is drawn exactly once an epoch, a batch within a block is a simple random
-sample of the block's tokens, and a position is found again by running one block.
+sample of the block's tokens, and a position is found again by running one block. A sequence of n tokens has
+`n * batch / N` of them, on average, in each batch of its block of N tokens: two of 1024 where a block is 512 such
+sequences and the batch 1024, with eleven models of width 2560 in bfloat16 a buffer of 30 GB.
 """
 
 from collections.abc import Iterator
@@ -56,4 +58,5 @@ class Order:
         """int64 [tokens]: for each draw its token, counted in the text's reading order, separators left out."""
         ends = np.cumsum(self.kept)
         reading = [np.arange(ends[unit] - self.kept[unit], ends[unit]) for unit in block.units]
-        return np.concatenate(reading)[self.draws(block)]
+        rows: np.ndarray = np.concatenate(reading)[self.draws(block)]
+        return rows

@@ -45,8 +45,8 @@ class LiveActivations:
         """One forward pass."""
         running = self._running[model]
         ids = torch.from_numpy(self._text.unit(unit)).to(running.device)
-        stream = residual_stream(running, ids).to(self.dtype)
-        return stream[ids != self._text.separator]
+        kept = (ids != self._text.separator).view(-1).nonzero()[:, 0]
+        return residual_stream(running, ids).flatten(0, 1).index_select(0, kept).to(self.dtype)
 
 
 class StoredActivations:

@@ -99,17 +99,17 @@ class Stream:
             row = 0
             for activations in self._run(model, block.units):
                 to = place[row : row + len(activations)]
-                kept = to >= 0
-                columns.index_copy_(0, to[kept], activations.to(columns.device)[kept])
                 row += len(activations)
+                if len(ours) < block.tokens:
+                    kept = to >= 0
+                    to, activations = to[kept], activations[kept]
+                columns[to] = activations
 
     def _run(self, model: int, units: np.ndarray) -> Iterator[Tensor]:
-        """Activations of `units` in order; processes run one each and exchange them."""
+        """Activations of `units` in order, where the buffer is; processes run one each and exchange them."""
+        nothing = self._buffer.new_empty(0, self.source.width)
         for at in range(0, len(units), self.ranks.count):
             together = units[at : at + self.ranks.count]
-            mine = (
-                self.source.activations(model, int(together[self.ranks.rank]))
-                if self.ranks.rank < len(together)
-                else torch.empty(0, self.source.width, dtype=self.source.dtype)
-            )
-            yield from self.ranks.exchange(mine, [int(self.source.kept[unit]) for unit in together])
+            mine = together[self.ranks.rank :][:1]
+            ours = self.source.activations(model, int(mine[0])).to(nothing.device) if len(mine) else nothing
+            yield from self.ranks.exchange(ours, [int(self.source.kept[unit]) for unit in together])

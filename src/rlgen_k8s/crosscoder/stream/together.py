@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlgen_k8s.crosscoder.step import StepResult
+from rlgen_k8s.crosscoder.stream.shared import SharedStep
 from rlgen_k8s.crosscoder.stream.stream import Stream
 from rlgen_k8s.crosscoder.training import Trainer, TrainingPlan
 from rlgen_k8s.errors import UserError
@@ -38,12 +39,20 @@ class JointTraining:
                     f"crosscoder {name}: batch {member.plan.batch} and epochs {member.plan.epochs} are not the "
                     f"stream's ({recipe.batch} and {recipe.epochs}); crosscoders of one stream share both"
                 )
+            if stream.ranks.count > 1 and member.plan.activation == "batch_topk":
+                raise UserError(
+                    f"crosscoder {name}: activation batch_topk compares all tokens of a batch and does not train over "
+                    f"{stream.ranks.count} processes; train it in one, or use relu or jumprelu"
+                )
         self.stream, self.members = stream, members
         self.trainers = {
             name: Trainer(stream.token_set(member.models), member.plan, device) for name, member in members.items()
         }
+        if stream.ranks.count > 1:
+            for trainer in self.trainers.values():
+                trainer.gradient_step = SharedStep(trainer.gradient_step)
         self.step, self.total_steps = 0, stream.order.total_steps
-        self._subsets = {
+        self._indices = {
             member.models: torch.tensor([stream.source.models.index(model) for model in member.models], device=device)
             for member in members.values()
         }
@@ -51,19 +60,20 @@ class JointTraining:
     def run(self) -> Iterator[dict[str, StepResult]]:
         """Step by step to the end, from where it stands; what each crosscoder's batch showed, by name."""
         for x in self.stream.batches(self.step):
-            inputs = {models: self._select(x, index) for models, index in self._subsets.items()}
+            inputs = {models: self._select(x, models) for models in self._indices}
             results = {
                 name: trainer.advance(inputs[self.members[name].models]) for name, trainer in self.trainers.items()
             }
             self.step += 1
             yield results
 
-    def _select(self, x: Tensor, models: Tensor) -> Tensor:
-        """The columns of `models` (indices) side by side, [tokens, M * d]; `x` itself if they are all, in order."""
-        if models.tolist() == list(range(len(self.stream.source.models))):
+    def _select(self, x: Tensor, models: tuple[str, ...]) -> Tensor:
+        """The columns of `models` side by side, [tokens, M * d]; `x` itself if they are the stream's."""
+        source = self.stream.source
+        if models == source.models:
             return x
-        by_model = x.view(len(x), -1, self.stream.source.width)
-        return by_model.index_select(1, models).view(len(x), -1)
+        by_model = x.view(len(x), len(source.models), source.width)
+        return by_model.index_select(1, self._indices[models]).flatten(1)
 
     def save(self, folder: Path) -> None:
         """Write the whole training state: each crosscoder's in a folder of its name, and the stream's recipe."""
