@@ -59,8 +59,11 @@ def _candidates(a: Tensor, b: Tensor, least_cosine: float, rows: int) -> tuple[n
         found_i.append((start + i).cpu())
         found_j.append(j.cpu())
         values.append(cosines[i, j].double().cpu())
-    i, j, found = (torch.cat(parts).numpy() for parts in (found_i, found_j, values))
-    return i, j, found
+    return (
+        torch.cat(found_i).numpy(),
+        torch.cat(found_j).numpy(),
+        torch.cat(values).numpy(),
+    )
 
 
 def _directions(decoder: Tensor) -> Tensor:
