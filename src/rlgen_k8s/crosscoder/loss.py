@@ -32,6 +32,9 @@ class Objective:
     jump_bandwidth: float = 0.1
 
 
+RANKED_SAMPLE = 61
+"""Every 61st score is looked at first; a prime, so that all features have their turn."""
+
 PAPER = Objective()
 """The paper's: ReLU and the sum of the models' decoder norms."""
 
@@ -63,7 +66,11 @@ def keep_top(features: Tensor, norm_sums: Tensor, active_features: int) -> Tenso
     """
     scores = (features * norm_sums).flatten()
     kept = min(active_features * len(features), len(scores))
-    return scores.topk(kept, sorted=False).values.amin()
+    # Ranking all scores is slow, so only those are ranked that exceed what twice as many of a sample do.
+    sample = scores[::RANKED_SAMPLE]
+    bound = sample.topk(min(2 * kept // RANKED_SAMPLE + 1, len(sample)), sorted=False).values.amin()
+    ranked = scores[scores >= bound]
+    return (ranked if len(ranked) >= kept else scores).topk(kept, sorted=False).values.amin()
 
 
 def jump(preactivations: Tensor, thresholds: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:

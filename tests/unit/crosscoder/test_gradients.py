@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlgen_k8s.crosscoder.loss import PAPER, Objective, auxiliary_loss, crosscoder_loss, decoder_norms
+from rlgen_k8s.crosscoder.loss import PAPER, Objective, auxiliary_loss, crosscoder_loss, decoder_norms, keep_top
 from rlgen_k8s.crosscoder.model import Crosscoder
 from rlgen_k8s.crosscoder.sparse import SparseProducts
 from rlgen_k8s.crosscoder.step import SPARSE_BELOW, GradientStep
@@ -198,6 +198,18 @@ def test_batch_topk_keeps_the_largest_of_the_batch_by_what_they_write(penalty: s
     assert {(b, i) for b, i in result.features.nonzero().tolist()} == set(largest)
     assert float(result.smallest_kept) == pytest.approx(float(all_features[largest[-1]]) * joined[largest[-1][1]])
     assert len(set((result.features > 0).sum(dim=1).tolist())) > 1
+
+
+@pytest.mark.parametrize("active_features", [1, 20, 250, 499, 600])
+@pytest.mark.parametrize("quiet", [0.0, 2.0, 10.0])
+def test_what_a_batch_keeps_is_exact_at_any_number(active_features: int, quiet: float) -> None:
+    """With half of all features above zero, with few and with none."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(64, 500, generator=generator).sub_(quiet).relu_()
+    norms = torch.rand(500, generator=generator)
+    ranked = sorted((features * norms).flatten().tolist(), reverse=True)
+    smallest = ranked[min(64 * active_features, len(ranked)) - 1]
+    assert float(keep_top(features, norms, active_features)) == smallest
 
 
 @pytest.fixture
