@@ -19,8 +19,8 @@ from rlgen_k8s.crosscoder.loss import Objective, decoder_norms
 from rlgen_k8s.crosscoder.model import Crosscoder, new_crosscoder
 from rlgen_k8s.crosscoder.step import GradientStep, Precision, Step, StepResult
 
-THRESHOLD_DECAY = 0.99
-"""Of `batch_topk`'s running mean: about the last hundred steps count."""
+THRESHOLD_STEPS = 100
+"""About so many of the last steps count in `batch_topk`'s running mean; no more than a tenth of those taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +133,8 @@ class Trainer:
         if result.smallest_kept is None:
             thresholds.clamp_min_(0)
             return
-        if self.step == 0:
-            self.kept_above.copy_(result.smallest_kept)
-        self.kept_above.lerp_(result.smallest_kept, 1 - THRESHOLD_DECAY)
+        counted = min(THRESHOLD_STEPS, max(1.0, (self.step + 1) / 10))
+        self.kept_above.lerp_(result.smallest_kept, 1 / counted)
         norm_sums = decoder_norms(self.crosscoder, self.plan.norm_penalty).sum(dim=1)
         torch.div(self.kept_above, norm_sums.clamp_min_(torch.finfo(norm_sums.dtype).tiny), out=thresholds)
 
