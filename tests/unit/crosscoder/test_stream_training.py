@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlgen_k8s.crosscoder import Trainer, TrainingPlan
-from rlgen_k8s.crosscoder.stream import JointTraining, LiveActivations, Member, PackedTokens, Recipe, Stream
+from rlgen_k8s.crosscoder.stream import JointTraining, LiveActivations, Member, PackedTokens, Ranks, Recipe, Stream
 from rlgen_k8s.crosscoder.stream.together import saved_scales
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.load import load_model
@@ -143,3 +143,14 @@ def test_members_share_the_streams_batch_and_epochs(
 ) -> None:
     with pytest.raises(UserError, match="crosscoder odd: batch 64 and epochs 2 are not the stream's"):
         JointTraining(Stream(source, RECIPE), {"odd": Member(("base",), plan(batch=64, epochs=2))})
+
+
+def test_what_cannot_be_shared_among_processes_is_refused(
+    source: LiveActivations, plan: Callable[..., TrainingPlan]
+) -> None:
+    with pytest.raises(UserError, match="recipe batch: 256 tokens are not a multiple of 3 processes"):
+        Stream(source, RECIPE, ranks=Ranks(0, 3))
+    stream = Stream(source, RECIPE, ranks=Ranks(0, 2))
+    member = Member(("base", "rl"), plan(batch=RECIPE.batch, epochs=RECIPE.epochs, activation="batch_topk"))
+    with pytest.raises(UserError, match=r"crosscoder topk: activation batch_topk .* does not train over 2 processes"):
+        JointTraining(stream, {"topk": member})
