@@ -57,6 +57,7 @@ types: environment ## mypy, strict
 bench: environment ## Measure speed: harvest, crosscoder step, commands, the whole study
 	$(BIN)/python tests/bench/bench_harvest.py
 	$(BIN)/python tests/bench/bench_crosscoder.py
+	$(BIN)/python tests/bench/bench_stream.py
 	$(BIN)/python tests/bench/bench_study.py
 
 cluster: ## Start a Kubernetes on this machine, for development (GPUS=8 for fake GPUs)

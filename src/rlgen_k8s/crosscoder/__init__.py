@@ -9,28 +9,48 @@ save_crosscoder(trainer.crosscoder, folder)
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores, normalized_relative_norms
 from rlgen_k8s.crosscoder.data import JointActivations, open_joint
+from rlgen_k8s.crosscoder.examples import Example, Firing, firing, histogram_edges, in_context
+from rlgen_k8s.crosscoder.intervals import Estimate, interval_over_seeds
+from rlgen_k8s.crosscoder.lens import LensTokens, logit_lens
 from rlgen_k8s.crosscoder.matching import Matching, match_features
 from rlgen_k8s.crosscoder.measures import Measures, measure
 from rlgen_k8s.crosscoder.model import Crosscoder, new_crosscoder
+from rlgen_k8s.crosscoder.noise import start_apart
 from rlgen_k8s.crosscoder.saving import load_crosscoder, save_crosscoder
+from rlgen_k8s.crosscoder.scaling import LatentScaling, latent_scaling
 from rlgen_k8s.crosscoder.splice import SpliceLosses, splice_losses
 from rlgen_k8s.crosscoder.training import Trainer, TrainingPlan
+from rlgen_k8s.crosscoder.use import over_seeds, share_of_use
 
 __all__ = [
     "Crosscoder",
+    "Estimate",
+    "Example",
+    "Firing",
     "JointActivations",
+    "LatentScaling",
+    "LensTokens",
     "Matching",
     "Measures",
     "SpliceLosses",
     "Trainer",
     "TrainingPlan",
+    "firing",
+    "histogram_edges",
+    "in_context",
+    "interval_over_seeds",
+    "latent_scaling",
     "load_crosscoder",
+    "logit_lens",
     "match_features",
     "measure",
     "model_attribution_scores",
     "new_crosscoder",
     "normalized_relative_norms",
     "open_joint",
+    "over_seeds",
     "save_crosscoder",
+    "share_of_use",
     "splice_losses",
+    "start_apart",
 ]

@@ -82,6 +82,16 @@ class ShardWriter:
 
 
 @dataclass(frozen=True)
+class TokenSet:
+    """What training has to know of tokens that a stream will bring: everything but the activations."""
+
+    models: tuple[str, ...]
+    scales: tuple[float, ...]
+    width: int
+    n_tokens: int
+
+
+@dataclass(frozen=True)
 class JointActivations:
     """The same tokens seen by M models: raw activations [n_tokens, d] and a scale for each model."""
 

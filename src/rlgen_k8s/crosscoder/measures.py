@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rlgen_k8s.crosscoder.data import JointActivations
 from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,23 @@ class Measures:
     features: FeatureStatistics
 
 
+def check_units(crosscoder: Crosscoder, data: JointActivations) -> None:
+    """Raise `UserError` unless `data` has the models and the scales that `crosscoder` was trained with.
+
+    A folded crosscoder (scales 1) takes raw activations: data whose scales are 1.
+    """
+    if data.models != crosscoder.models or data.scales != crosscoder.scales:
+        shown = (
+            ", ".join(f"{name} × {scale:g}" for name, scale in zip(of.models, of.scales, strict=True))
+            for of in (data, crosscoder)
+        )
+        raise UserError("activations {}: the crosscoder is for {}; scale them as it was trained".format(*shown))
+
+
 @torch.inference_mode()
 def measure(crosscoder: Crosscoder, held_out: JointActivations, *, dense_rate: float, batch: int = 4096) -> Measures:
-    """Measure `crosscoder` on `held_out` (raw activations with the crosscoder's own scales)."""
+    """Measure `crosscoder` on `held_out`, activations of its models with its scales (`check_units`)."""
+    check_units(crosscoder, held_out)
     M, D, device = crosscoder.n_models, crosscoder.n_features, crosscoder.decoder.device
 
     def zeros(*shape: int) -> Tensor:

@@ -6,6 +6,9 @@ every step of training is a plain matrix product:
     f = ReLU(x W_enc + b_enc)        W_enc [M * d, D]     (= sum_m x_m W_enc[m])
     x̂ = f W_dec + b_dec              W_dec [D, M * d]
 
+A crosscoder with thresholds (BatchTopK, JumpReLU) keeps of `P = x W_enc + b_enc` what is above its feature's threshold:
+`f = P [P > θ]`.
+
 `x` is in scaled units, `x_m = scales[m] * raw_m` with `E‖x_m‖ = √d`, unless the scales are folded in (`folded`).
 """
 
@@ -31,6 +34,8 @@ class Crosscoder:
     """[D, M * d]"""
     decoder_bias: Tensor
     """[M * d]"""
+    thresholds: Tensor | None = None
+    """[D], none below 0; without them the activation is ReLU."""
 
     @property
     def n_models(self) -> int:
@@ -49,9 +54,9 @@ class Crosscoder:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """The trained tensors by name; the tensors themselves, not copies."""
-        names = ("encoder", "encoder_bias", "decoder", "decoder_bias")
-        return {name: getattr(self, name) for name in names}
+        """The tensors by name; the tensors themselves, not copies."""
+        names = ("encoder", "encoder_bias", "decoder", "decoder_bias", "thresholds")
+        return {name: tensor for name in names if (tensor := getattr(self, name)) is not None}
 
     @property
     def decoder_by_model(self) -> Tensor:
@@ -74,9 +79,19 @@ class Crosscoder:
         start = self.position(model) * self.width
         return slice(start, start + self.width)
 
+    def preactivations(self, x: Tensor) -> Tensor:
+        """`x W_enc + b_enc` [..., D] of `x: [..., M * d]`."""
+        return x @ self.encoder + self.encoder_bias
+
+    def activate(self, preactivations: Tensor) -> Tensor:
+        """Features of preactivations, both [..., D]."""
+        if self.thresholds is None:
+            return torch.relu(preactivations)
+        return torch.where(preactivations > self.thresholds, preactivations, 0.0)
+
     def encode(self, x: Tensor) -> Tensor:
         """Features [..., D] of all streams of a token, `x: [..., M * d]`."""
-        return torch.relu(x @ self.encoder + self.encoder_bias)
+        return self.activate(self.preactivations(x))
 
     def decode(self, features: Tensor) -> Tensor:
         """Reconstructions [..., M * d] from features [..., D]."""
@@ -84,7 +99,7 @@ class Crosscoder:
 
     def encode_branch(self, x_model: Tensor, model: str) -> Tensor:
         """One model's branch `f^(m) = ReLU(x_m W_enc[m] + b_enc)`: [..., d] to [..., D] (docs/study.md)."""
-        return torch.relu(x_model @ self.encoder[self.columns(model)] + self.encoder_bias)
+        return self.activate(x_model @ self.encoder[self.columns(model)] + self.encoder_bias)
 
     def to(self, device: torch.device | str) -> "Crosscoder":
         """The same crosscoder on `device`."""
@@ -101,6 +116,7 @@ class Crosscoder:
             encoder_bias=self.encoder_bias.clone(),
             decoder=self.decoder / column_scale,
             decoder_bias=self.decoder_bias / column_scale,
+            thresholds=self.thresholds,
         )
 
 
@@ -117,10 +133,11 @@ def new_crosscoder(
     n_features: int,
     decoder_norm: float,
     seed: int,
+    threshold: float | None = None,
     device: torch.device | str = "cpu",
 ) -> Crosscoder:
     """An untrained crosscoder: decoder rows of norm `decoder_norm` in random directions, equal for every model,
-    `W_enc[m] = W_dec[m]ᵀ`, biases 0.
+    `W_enc[m] = W_dec[m]ᵀ`, biases 0, every feature's threshold `threshold` if there is one.
 
     The start depends on `seed`, `width` and `n_features` only, so crosscoders of different models have a common one.
     """
@@ -134,4 +151,5 @@ def new_crosscoder(
         encoder_bias=torch.zeros(n_features, device=device),
         decoder=decoder.to(device),
         decoder_bias=torch.zeros(len(models) * width, device=device),
+        thresholds=None if threshold is None else torch.full((n_features,), threshold, device=device),
     )

@@ -1,22 +1,33 @@
 """The gradients of the loss by hand: five matrix products and as few passes over memory beside them as possible.
 
-With `B` tokens, `R = x̂ − x`, `n[i, m] = ‖W_dec[m, i]‖` and `c_i = sum_m n[i, m]`:
+With `B` tokens, `R = x̂ − x`, `n[i, m]` the norm of part m of feature i's decoder row and `c_i = sum_m n[i, m]`:
 
     dW_dec = (2/B) Fᵀ R + λ mean_b(f_i) W_dec[m, i] / n[i, m]        db_dec = (2/B) sum_b R
     dF     = (2/B) R W_decᵀ + (λ/B) c                                 dP = dF where F > 0
     dW_enc = Xᵀ dP                                                    db_enc = sum_b dP
 
-Constants ride on the products (`alpha`), penalties are what the products are added to, and every large buffer is
-allocated once: at D = 8192 fresh memory for each step costs more than the arithmetic on it.
+The terms with λ are those of `relu`. `batch_topk` has none; `jumprelu` has `dθ = −(1/ε) sum_b K (θ dF + λ/B)`
+(`loss.jump`) and λ nowhere else. When few features are active, four products are made from them alone (`sparse`).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from rlgen_k8s.crosscoder.loss import decoder_norms
+from rlgen_k8s.crosscoder.auxiliary import add_auxiliary_gradients
+from rlgen_k8s.crosscoder.loss import PAPER, Objective, decoder_norms, keep_top
 from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.crosscoder.products import BFloat16Products, Float32Products, Penalty, Products
+from rlgen_k8s.crosscoder.sparse import SparseProducts
+
+Precision = Literal["fp32", "bf16"]
+SPARSE_BELOW: dict[Precision, float] = {"fp32": 0.08, "bf16": 0.04}
+"""Share of active features below which products from the active ones alone are the faster ones (`make bench`)."""
+
+DENSITY_SAMPLE = 16
+"""Every 16th token of a batch is counted: counting all of them costs a twentieth of a dense step."""
 
 
 class StepResult(NamedTuple):
@@ -26,52 +37,112 @@ class StepResult(NamedTuple):
     """Scalar, as in `loss.Loss`."""
     sparsity: Tensor
     """Scalar, as in `loss.Loss`, without λ."""
+    auxiliary: Tensor
+    """Scalar, the auxiliary loss with its weight; 0 where there is none."""
     fired: Tensor
     """[D] bool: features that were above zero for a token of the batch."""
+    smallest_kept: Tensor | None
+    """Scalar, `loss.keep_top`; of `batch_topk` only."""
     features: Tensor
-    """[batch, D]"""
+    """[batch, D], in the products' type."""
+    tokens: int
+    """Tokens of the batch, over all processes."""
+
+
+class Step(Protocol):
+    """What a trainer takes a step with: `GradientStep`, or something around it."""
+
+    gradients: dict[str, Tensor]
+
+    def __call__(self, x: Tensor, sparsity_weight: float, dead: Tensor | None = None) -> StepResult:
+        """See `GradientStep`."""
 
 
 class GradientStep:
     """Loss and gradients of batches of up to `batch` tokens; gradients land in `gradients`, by parameter name."""
 
-    def __init__(self, crosscoder: Crosscoder, batch: int) -> None:
-        self.crosscoder = crosscoder
-        self.gradients = {name: torch.empty_like(tensor) for name, tensor in crosscoder.parameters.items()}
-        like = crosscoder.decoder
-        self._features = like.new_empty(batch, crosscoder.n_features)
-        self._feature_gradients = like.new_empty(batch, crosscoder.n_features)
-        self._residual = like.new_empty(batch, like.shape[1])
+    def __init__(
+        self, crosscoder: Crosscoder, batch: int, objective: Objective = PAPER, precision: Precision = "fp32"
+    ) -> None:
+        self.crosscoder, self.objective, self.precision = crosscoder, objective, precision
+        trained = crosscoder.parameters
+        if objective.activation != "jumprelu":
+            trained.pop("thresholds", None)
+        self.gradients = {name: torch.empty_like(tensor) for name, tensor in trained.items()}
+        products = BFloat16Products if precision == "bf16" else Float32Products
+        self._dense: BFloat16Products | Float32Products = products(crosscoder, batch)
+        self._sparse = SparseProducts(crosscoder)
+        self._residual = crosscoder.decoder.new_empty(batch, crosscoder.decoder.shape[1])
 
-    def __call__(self, x: Tensor, sparsity_weight: float) -> StepResult:
-        """Fill `gradients` for `x: [tokens, M * d]` (scaled, tokens ≤ batch) at λ = `sparsity_weight`."""
+    def __call__(self, x: Tensor, sparsity_weight: float, dead: Tensor | None = None) -> StepResult:
+        """Fill `gradients` for `x: [tokens, M * d]` (scaled, tokens ≤ batch) at λ = `sparsity_weight`.
+
+        `dead: [dead]`, the indices of dead features, is what `batch_topk`'s auxiliary loss is about.
+        """
         coder, gradients, tokens = self.crosscoder, self.gradients, x.shape[0]
-        features = self._features[:tokens]
-        feature_gradients = self._feature_gradients[:tokens]
-        residual = self._residual[:tokens]
-
-        torch.addmm(coder.encoder_bias, x, coder.encoder, out=features)
-        features.relu_()
-        torch.sub(coder.decoder_bias, x, out=residual)
-        residual.addmm_(features, coder.decoder)
-
-        norms = decoder_norms(coder)
+        norms = decoder_norms(coder, self.objective.norm_penalty)
         norm_sums = norms.sum(dim=1)
-        mean_features = features.sum(dim=0).div_(tokens)
+        features = self._dense.encode(x)
+        smallest_kept: Tensor | None = None
+        near: Tensor | None = None
+        if self.objective.activation == "jumprelu":
+            near = self._jump(features)
+        else:
+            features.relu_()
+            if self.objective.activation == "batch_topk":
+                smallest_kept = keep_top(features, norm_sums, self.objective.active_features)
+                features.mul_(features * norm_sums >= smallest_kept)
+        products = self._products(features)
+
+        residual = torch.sub(coder.decoder_bias, x, out=self._residual[:tokens])
+        products.decode(residual)
         flat = residual.view(-1)
         squared_error = torch.dot(flat, flat) / tokens
-        sparsity = torch.dot(mean_features, norm_sums)
+        mean_features = features.sum(dim=0).to(norms).div_(tokens)
 
+        penalised = sparsity_weight if self.objective.activation == "relu" else 0.0
         # A row of norm 0 has no direction: its penalty's gradient is taken as 0 (the rows themselves are 0).
-        pull = (sparsity_weight * mean_features)[:, None] / norms.clamp_min(torch.finfo(norms.dtype).tiny)
-        by_model = (coder.n_features, coder.n_models, coder.width)
-        torch.mul(coder.decoder.view(by_model), pull[:, :, None], out=gradients["decoder"].view(by_model))
-        gradients["decoder"].addmm_(features.T, residual, alpha=2 / tokens)
+        pull = (penalised * mean_features)[:, None] / norms.clamp_min(torch.finfo(norms.dtype).tiny)
+        penalty = Penalty(pull, norm_sums * (penalised / tokens))
+        to_preactivations = self._relu_backward if near is None else self._jump_backward(near, sparsity_weight)
+        products.backward(x, residual, penalty, gradients, to_preactivations)
         torch.sum(residual, dim=0, out=gradients["decoder_bias"]).mul_(2 / tokens)
 
-        penalty = norm_sums * (sparsity_weight / tokens)
-        torch.addmm(penalty, residual, coder.decoder.T, alpha=2 / tokens, out=feature_gradients)
-        torch.ops.aten.threshold_backward.grad_input(feature_gradients, features, 0, grad_input=feature_gradients)
-        torch.mm(x.T, feature_gradients, out=gradients["encoder"])
-        torch.sum(feature_gradients, dim=0, out=gradients["encoder_bias"])
-        return StepResult(squared_error, sparsity, mean_features > 0, features)
+        auxiliary = residual.new_zeros(())
+        if dead is not None:
+            auxiliary = add_auxiliary_gradients(coder, x, residual, dead, self.objective, gradients)
+        sparsity = torch.dot(mean_features, norm_sums) if near is None else features.sign().mean(dim=0).sum()
+        return StepResult(squared_error, sparsity, auxiliary, mean_features > 0, smallest_kept, features, tokens)
+
+    def _products(self, features: Tensor) -> Products:
+        """The products that are the faster ones for these features, by how many are active."""
+        if self.objective.activation == "jumprelu" or features.is_cuda:
+            return self._dense
+        sample = features[::DENSITY_SAMPLE]
+        if int(torch.count_nonzero(sample)) / sample.numel() >= SPARSE_BELOW[self.precision]:
+            return self._dense
+        self._sparse.read(features)
+        return self._sparse
+
+    def _relu_backward(self, at_features: Tensor) -> None:
+        features = self._dense.features
+        torch.ops.aten.threshold_backward.grad_input(at_features, features, 0, grad_input=at_features)
+
+    def _jump(self, features: Tensor) -> Tensor:
+        """Take away what is not above its threshold; returns `K` [tokens, D], 1 where a feature was near it, else 0."""
+        assert self.crosscoder.thresholds is not None
+        distance = features - self.crosscoder.thresholds
+        features.mul_(distance > 0)
+        return (distance.abs_() < self.objective.jump_bandwidth / 2).to(features)
+
+    def _jump_backward(self, near: Tensor, sparsity_weight: float) -> Callable[[Tensor], None]:
+        thresholds, bandwidth = self.crosscoder.thresholds, self.objective.jump_bandwidth
+        assert thresholds is not None
+
+        def backward(at_features: Tensor) -> None:
+            through_features = (near * at_features).sum(dim=0) * thresholds
+            counted = near.sum(dim=0) * (sparsity_weight / len(near))
+            torch.div(through_features + counted, -bandwidth, out=self.gradients["thresholds"])
+            self._relu_backward(at_features)
+
+        return backward

@@ -57,6 +57,14 @@ def residual_stream(model: PreTrainedModel, input_ids: Tensor, attention_mask: T
     raise RuntimeError(f"{type(model).__name__}: the forward did not pass through the middle block")
 
 
+def drop_upper_half(model: PreTrainedModel) -> None:
+    """Free the blocks above the middle and the head: only `residual_stream` works on `model` afterwards, as before."""
+    decoder = model.get_decoder()
+    decoder.layers = decoder.layers[: middle_layer(model)]
+    if model.get_output_embeddings() is not None:
+        model.set_output_embeddings(nn.Identity())
+
+
 @contextmanager
 def edit_residual(model: PreTrainedModel, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Inside the context every forward of `model` goes on from `edit(stream)`, [batch, length, d] to the same shape.

@@ -52,9 +52,9 @@ STAGES: dict[str, Stage] = {
         Stage("evaluate", 1, EvaluateSettings),
         Stage("corpus", 1, CorpusSettings),
         Stage("harvest", 1, HarvestSettings),
-        Stage("crosscoder", 1, CrosscoderSettings),
-        Stage("analyse", 1, AnalyseSettings),
+        Stage("crosscoder", 2, CrosscoderSettings),
+        Stage("analyse", 2, AnalyseSettings),
         Stage("intervene", 1, InterveneSettings),
-        Stage("report", 2, ReportSettings),
+        Stage("report", 3, ReportSettings),
     )
 }

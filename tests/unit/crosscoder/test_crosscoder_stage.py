@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from rlgen_k8s.crosscoder import load_crosscoder
+from rlgen_k8s.crosscoder import Estimate, LatentScaling, load_crosscoder
 from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.crosscoder.described import own_features
 from rlgen_k8s.stages.crosscoder.run import run
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.frame.context import local_context
@@ -63,12 +65,36 @@ def test_result_holds_crosscoder_measures_and_curves(
         assert measures["loss_recovered"] == pytest.approx(
             (measures["loss_ablated"] - measures["loss_spliced"]) / (measures["loss_ablated"] - measures["loss"])
         )
+        assert measures["kl_recovered"] == pytest.approx(1 - measures["kl_spliced"] / measures["kl_ablated"])
+        assert 0 <= measures["own_confirmed"] <= measures["own"] <= 64
+    for use in report["own_use"].values():
+        assert 0 <= use["low"] <= use["mean"] <= use["high"] <= 1
     assert 0 < report["l0"] < 64
     curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
     assert [point["step"] for point in curve] == [*range(10, report["steps"], 10), report["steps"]]
     assert curve[-1]["squared_error"] < 0.7 * curve[0]["squared_error"]
     assert progress[-1] == (report["steps"], report["steps"])
-    assert load_file(out / "features.safetensors")["branch_maximum"].shape == (len(models), 64)
+    statistics = load_file(out / "features.safetensors")
+    assert statistics["branch_maximum"].shape == (len(models), 64)
+    examples, scaling = load_file(out / "examples.safetensors"), load_file(out / "scaling.safetensors")
+    torch.testing.assert_close(examples["values"][:, 0], statistics["maximum"])
+    counts = examples["histogram"].sum(dim=1) / report["evaluation_tokens"]
+    torch.testing.assert_close(counts, statistics["firing_rate"])
+    fires = statistics["firing_rate"] > 0
+    assert torch.equal(scaling["nu_error"].isnan().any(dim=0), ~fires)
+
+
+def test_own_features_are_confirmed_where_no_other_model_has_them() -> None:
+    """Of six features: a's, twice; a's by the decoder only, for either reason; shared; a's that never fires."""
+    scores = torch.tensor([[0.95, 0.99, 0.95, 0.95, 0.5, 0.95], [0.04, 0.0, 0.03, 0.05, 0.3, 0.04]])
+    scores = torch.cat([scores, 1 - scores.sum(dim=0, keepdim=True)])
+    nothing = torch.full((3, 6), torch.nan)
+    reconstruction = torch.tensor([[1.0] * 6, [0.0, 0.4, 0.6, 0.0, 1.0, 0.0], [0.0] * 6])
+    error = torch.tensor([[1.0] * 6, [0.0] * 6, [0.1, -0.1, 0.0, -0.3, 1.0, 0.0]])
+    reconstruction[:, 5] = error[:, 5] = torch.nan
+    estimates = (Estimate(nu, nothing, nothing) for nu in (reconstruction, error))
+    scaling = LatentScaling(torch.zeros(6, dtype=torch.int64), reconstruction, error, *estimates)
+    assert own_features(scores > 0.9, scaling) == [(4, 2), (0, 0), (0, 0)]
 
 
 def test_killed_and_run_again_publishes_the_same_bytes(inputs: dict[str, Path], tmp_path: Path) -> None:

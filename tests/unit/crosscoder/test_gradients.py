@@ -1,10 +1,13 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
-from rlgen_k8s.crosscoder.loss import crosscoder_loss, decoder_norms
+from rlgen_k8s.crosscoder.loss import PAPER, Objective, auxiliary_loss, crosscoder_loss, decoder_norms, keep_top
 from rlgen_k8s.crosscoder.model import Crosscoder
-from rlgen_k8s.crosscoder.step import GradientStep
+from rlgen_k8s.crosscoder.sparse import SparseProducts
+from rlgen_k8s.crosscoder.step import SPARSE_BELOW, GradientStep
 
 WIDTH, FEATURES, TOKENS = 6, 14, 23
 
@@ -29,9 +32,32 @@ def batch(n_models: int) -> Tensor:
     return torch.randn(TOKENS, n_models * WIDTH, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
 
 
-def total(coder: Crosscoder, x: Tensor, weight: float) -> Tensor:
-    loss = crosscoder_loss(coder, x)
+def total(coder: Crosscoder, x: Tensor, weight: float, objective: Objective = PAPER) -> Tensor:
+    loss = crosscoder_loss(coder, x, objective)
     return loss.squared_error + weight * loss.sparsity
+
+
+def by_autograd(coder: Crosscoder, loss: Callable[[], Tensor]) -> dict[str, Tensor]:
+    """The gradients of `loss()` at the parameters of `coder`."""
+    parameters = coder.parameters
+    for parameter in parameters.values():
+        parameter.requires_grad_()
+    gradients = torch.autograd.grad(loss(), list(parameters.values()), materialize_grads=True)
+    for parameter in parameters.values():
+        parameter.requires_grad_(False)
+    return dict(zip(parameters, gradients, strict=True))
+
+
+def slope(loss: Callable[[], Tensor], parameter: Tensor, index: int, epsilon: float) -> float:
+    """The central difference of `loss()` when one number of `parameter` moves."""
+    flat = parameter.view(-1)
+    before = float(flat[index])
+    flat[index] = before + epsilon
+    above = loss()
+    flat[index] = before - epsilon
+    below = loss()
+    flat[index] = before
+    return float((above - below) / (2 * epsilon))
 
 
 @pytest.mark.parametrize("n_models", [2, 3, 4])
@@ -56,36 +82,199 @@ def test_loss_is_the_papers_formula_written_as_loops(n_models: int) -> None:
     assert float(loss.sparsity) == pytest.approx(sparsity, rel=1e-12)
 
 
+OBJECTIVES = {
+    "l1": PAPER,
+    "l2": Objective(norm_penalty="l2"),
+    "batch_topk l1": Objective(activation="batch_topk", active_features=3),
+    "batch_topk l2": Objective(activation="batch_topk", active_features=3, norm_penalty="l2"),
+    "jumprelu": Objective(activation="jumprelu", jump_bandwidth=1.5),
+}
+
+
+def prepared(n_models: int, objective: Objective) -> Crosscoder:
+    coder = random_crosscoder(n_models)
+    if objective.activation == "jumprelu":
+        coder.thresholds = torch.linspace(0.2, 2.0, FEATURES, dtype=torch.float64)
+    return coder
+
+
 @pytest.mark.parametrize("n_models", [2, 3, 4])
 @pytest.mark.parametrize("weight", [0.0, 1.7])
-def test_gradients_equal_autograd(n_models: int, weight: float) -> None:
-    coder, x = random_crosscoder(n_models), batch(n_models)
-    step = GradientStep(coder, batch=TOKENS)
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_gradients_equal_autograd(n_models: int, weight: float, objective: Objective) -> None:
+    if objective.activation == "batch_topk":
+        weight = 0.0  # it has no penalty
+    coder, x = prepared(n_models, objective), batch(n_models)
+    step = GradientStep(coder, TOKENS, objective)
     result = step(x, weight)
-    for parameter in coder.parameters.values():
-        parameter.requires_grad_()
-    loss = total(coder, x, weight)
-    loss.backward()
-    assert torch.allclose(result.squared_error + weight * result.sparsity, loss, rtol=1e-12)
-    for name, parameter in coder.parameters.items():
-        torch.testing.assert_close(step.gradients[name], parameter.grad, rtol=1e-10, atol=1e-12)
+    expected = by_autograd(coder, lambda: total(coder, x, weight, objective))
+    loss = crosscoder_loss(coder, x, objective)
+    assert torch.allclose(result.squared_error, loss.squared_error, rtol=1e-12)
+    assert torch.allclose(result.sparsity.double(), loss.sparsity, rtol=1e-6)
+    assert expected.keys() == step.gradients.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-10, atol=1e-12)
 
 
-def test_gradients_equal_finite_differences() -> None:
+@pytest.mark.parametrize("n_models", [2, 3])
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_gradients_equal_finite_differences(n_models: int, objective: Objective) -> None:
+    """Of everything but thresholds, whose gradient is not a derivative."""
+    weight = 0.0 if objective.activation == "batch_topk" else 0.9
+    coder, x = prepared(n_models, objective), batch(n_models)
+    step = GradientStep(coder, TOKENS, objective)
+    step(x, weight)
+    for name in ("encoder", "encoder_bias", "decoder", "decoder_bias"):
+        parameter = coder.parameters[name]
+        for index in range(0, parameter.numel(), 7):
+            expected = slope(lambda: total(coder, x, weight, objective), parameter, index, 1e-6)
+            assert float(step.gradients[name].view(-1)[index]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_models", [2, 3])
+def test_a_thresholds_gradient_is_its_central_difference_over_the_bandwidth(n_models: int) -> None:
+    """Of the number of active features exactly; through the features, `−θ/ε dF` of those within ε/2 (as loops)."""
+    objective = OBJECTIVES["jumprelu"]
+    coder, x = prepared(n_models, objective), batch(n_models)
+    bandwidth, thresholds = objective.jump_bandwidth, coder.thresholds
+    assert thresholds is not None
+    step = GradientStep(coder, TOKENS, objective)
+    with_penalty, without = (step(x, weight) and step.gradients["thresholds"].clone() for weight in (1.3, 0.0))
+    preactivations = coder.preactivations(x)
+    residual = coder.decode(coder.encode(x)) - x
+    for i in range(FEATURES):
+        counted = slope(lambda: crosscoder_loss(coder, x, objective).sparsity, thresholds, i, bandwidth / 2)
+        assert float(with_penalty[i] - without[i]) == pytest.approx(1.3 * counted, rel=1e-9, abs=1e-12)
+        moved = 0.0
+        for b in range(TOKENS):
+            if abs(float(preactivations[b, i] - thresholds[i])) < bandwidth / 2:
+                at_feature = 2 / TOKENS * float(residual[b] @ coder.decoder[i])
+                moved -= float(thresholds[i]) / bandwidth * at_feature
+        assert float(without[i]) == pytest.approx(moved, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_models", [2, 3])
+@pytest.mark.parametrize("kept", [2, 50])
+def test_dead_features_learn_what_the_others_leave(n_models: int, kept: int) -> None:
+    objective = Objective(activation="batch_topk", active_features=3, auxiliary_features=kept, auxiliary_weight=0.25)
+    coder, x = random_crosscoder(n_models), batch(n_models)
+    dead = torch.tensor([1, 5, 6, 11])
+    coder.encoder_bias[dead] -= 1.0
+    step = GradientStep(coder, TOKENS, objective)
+    result = step(x, 0.0, dead)
+    error = x - coder.decode(result.features)
+
+    def loss() -> Tensor:
+        return total(coder, x, 0.0, objective) + 0.25 * auxiliary_loss(coder, x, error, dead, kept)
+
+    assert float(result.auxiliary) == pytest.approx(float(loss() - total(coder, x, 0.0, objective)))
+    for name, gradient in by_autograd(coder, loss).items():
+        torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-10, atol=1e-12)
+        for index in range(0, gradient.numel(), 11):
+            expected = slope(loss, coder.parameters[name], index, 1e-6)
+            assert float(gradient.view(-1)[index]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_without_dead_features_there_is_no_auxiliary_loss() -> None:
+    objective = Objective(activation="batch_topk", active_features=3)
     coder, x = random_crosscoder(2), batch(2)
-    step, epsilon = GradientStep(coder, batch=TOKENS), 1e-6
+    step = GradientStep(coder, TOKENS, objective)
+    step(x, 0.0)
+    before = {name: gradient.clone() for name, gradient in step.gradients.items()}
+    assert step(x, 0.0, torch.empty(0, dtype=torch.int64)).auxiliary == 0
+    assert all(torch.equal(before[name], gradient) for name, gradient in step.gradients.items())
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_batch_topk_keeps_the_largest_of_the_batch_by_what_they_write(penalty: str) -> None:
+    """Sorted by `f_i c_i` with plain lists; tokens may have more or fewer than the mean."""
+    objective = Objective(activation="batch_topk", active_features=3, norm_penalty=penalty)  # type: ignore[arg-type]
+    coder, x = random_crosscoder(3), batch(3)
+    result = GradientStep(coder, TOKENS, objective)(x, 0.0)
+    joined = [float(row.view(3, WIDTH).norm(dim=1).sum() if penalty == "l1" else row.norm()) for row in coder.decoder]
+    all_features = coder.encode(x)
+    places = [(b, i) for b in range(TOKENS) for i in range(FEATURES)]
+    largest = sorted(places, key=lambda at: -float(all_features[at]) * joined[at[1]])[: 3 * TOKENS]
+    assert {(b, i) for b, i in result.features.nonzero().tolist()} == set(largest)
+    assert float(result.smallest_kept) == pytest.approx(float(all_features[largest[-1]]) * joined[largest[-1][1]])
+    assert len(set((result.features > 0).sum(dim=1).tolist())) > 1
+
+
+@pytest.mark.parametrize("active_features", [1, 20, 250, 499, 600])
+@pytest.mark.parametrize("quiet", [0.0, 2.0, 10.0])
+def test_what_a_batch_keeps_is_exact_at_any_number(active_features: int, quiet: float) -> None:
+    """With half of all features above zero, with few and with none."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(64, 500, generator=generator).sub_(quiet).relu_()
+    norms = torch.rand(500, generator=generator)
+    ranked = sorted((features * norms).flatten().tolist(), reverse=True)
+    smallest = ranked[min(64 * active_features, len(ranked)) - 1]
+    assert float(keep_top(features, norms, active_features)) == smallest
+
+
+@pytest.fixture
+def always_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPARSE_BELOW, "fp32", 2.0)
+
+
+SPARSE = {name: objective for name, objective in OBJECTIVES.items() if name != "jumprelu"}
+
+
+@pytest.mark.parametrize("n_models", [2, 3])
+@pytest.mark.parametrize("quiet", [0.0, 12.0, 1e6])
+@pytest.mark.parametrize("objective", SPARSE.values(), ids=SPARSE)
+@pytest.mark.usefixtures("always_sparse")
+def test_products_of_active_features_alone_give_the_same_gradients(
+    n_models: int, quiet: float, objective: Objective
+) -> None:
+    """With many features active, with few, and with none."""
+    coder, x = random_crosscoder(n_models), batch(n_models)
+    coder.encoder_bias -= quiet
+    weight = 0.0 if objective.activation == "batch_topk" else 0.9
+    step = GradientStep(coder, TOKENS, objective)
+    result = step(x, weight)
+    assert torch.allclose(result.squared_error, crosscoder_loss(coder, x, objective).squared_error, rtol=1e-12)
+    for name, gradient in by_autograd(coder, lambda: total(coder, x, weight, objective)).items():
+        torch.testing.assert_close(step.gradients[name], gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_the_measured_density_of_a_batch_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    densities = []
+
+    def read(self: SparseProducts, features: Tensor) -> None:
+        densities.append(float((features > 0).double().mean()))
+        whole(self, features)
+
+    whole = SparseProducts.read
+    monkeypatch.setattr(SparseProducts, "read", read)
+    coder, x = random_crosscoder(2), batch(2).repeat(16, 1)
+    step = GradientStep(coder, len(x))
+    for _ in range(12):
+        step(x, 1.0)
+        coder.encoder_bias -= 1.0
+    assert 0 < len(densities) < 12
+    assert max(densities) < SPARSE_BELOW["fp32"] <= 0.1
+
+
+@pytest.mark.parametrize("n_models", [2, 3])
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_bf16_products_change_gradients_by_their_rounding_only(n_models: int, penalty: str) -> None:
+    """A bf16 number has 8 bits: a gradient's error is a few times 2⁻⁹ of it, and no weight is touched.
+
+    Encoder and batch are bf16 numbers to begin with, so that both ways agree on which features are active.
+    """
+    exact, x = random_crosscoder(n_models), batch(n_models).bfloat16().float()
+    rounded = {name: parameter.bfloat16().float() for name, parameter in exact.parameters.items()}
+    coder = Crosscoder(exact.models, exact.scales, **{**rounded, "decoder": exact.decoder.float()})
+    weights = {name: parameter.clone() for name, parameter in coder.parameters.items()}
+    objective = Objective(norm_penalty=penalty)  # type: ignore[arg-type]
+    step, judge = (GradientStep(coder, TOKENS, objective, precision) for precision in ("bf16", "fp32"))
     step(x, 0.9)
-    for name, parameter in coder.parameters.items():
-        flat = parameter.view(-1)
-        for index in range(0, flat.numel(), 7):
-            before = float(flat[index])
-            flat[index] = before + epsilon
-            above = total(coder, x, 0.9)
-            flat[index] = before - epsilon
-            below = total(coder, x, 0.9)
-            flat[index] = before
-            slope = float((above - below) / (2 * epsilon))
-            assert float(step.gradients[name].view(-1)[index]) == pytest.approx(slope, rel=1e-4, abs=1e-6)
+    judge(x, 0.9)
+    for name, gradient in judge.gradients.items():
+        assert step.gradients[name].dtype == torch.float32
+        assert float((step.gradients[name] - gradient).norm() / gradient.norm()) < 8 * 2**-9
+        assert torch.equal(coder.parameters[name], weights[name])
 
 
 def test_a_smaller_last_batch_gives_its_own_gradients() -> None:

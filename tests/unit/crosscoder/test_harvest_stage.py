@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_a_model_with_another_vocabulary_is_refused(
     vocabulary["A"], vocabulary["B"] = vocabulary["B"], vocabulary["A"]
     (other / "tokenizer.json").write_text(json.dumps(spec))
     with pytest.raises(UserError, match=r"model other .* vocabulary is not that of the corpus"):
+        harvest(corpus, {"base": model_folders["base"], "other": other}, tmp_path / "out")
+
+
+def test_models_with_different_chat_templates_are_refused(
+    corpus: Path, model_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(model_folders["sft"], other)
+    (other / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(UserError, match="model other: its tokenizer's chat template is not that of base"):
         harvest(corpus, {"base": model_folders["base"], "other": other}, tmp_path / "out")
 
 

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.lm.middle import edit_residual, middle_block, middle_layer, residual_stream
+from rlgen_k8s.lm.middle import drop_upper_half, edit_residual, middle_block, middle_layer, residual_stream
 
 FAMILIES = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -58,6 +58,15 @@ def test_layers_above_the_middle_are_not_run() -> None:
         block.register_forward_pre_hook(lambda *_args, index=index: ran.append(index))
     residual_stream(model, torch.randint(97, (1, 4)))
     assert ran == [0, 1]
+
+
+def test_a_model_without_its_upper_half_is_smaller_and_has_the_same_stream() -> None:
+    model = build("llama")
+    ids = torch.randint(97, (2, 6))
+    stream, parameters = residual_stream(model, ids), model.num_parameters()
+    drop_upper_half(model)
+    assert torch.equal(residual_stream(model, ids), stream)
+    assert model.num_parameters() < 0.6 * parameters
 
 
 def test_model_is_whole_again_after_reading_its_stream() -> None:

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_losses_equal_a_loop_over_single_tokens(model: PreTrainedModel, tokens: 
     mean = torch.randn(32, generator=torch.Generator().manual_seed(2))
     losses = splice_losses(model, tokens, replaced, lambda start, stop: rebuilt[start:stop], mean, batch=3)
 
-    sums, scored, row = [0.0, 0.0, 0.0], 0, 0
+    sums, scored, row = [0.0] * 5, 0, 0
     for n in range(N):
         stream = {"spliced": residual_stream(model, tokens[n : n + 1])}
         stream["ablated"] = stream["spliced"].clone()
@@ -53,8 +54,12 @@ def test_losses_equal_a_loop_over_single_tokens(model: PreTrainedModel, tokens: 
         for t in range(LENGTH - 1):
             if replaced[n, t]:
                 scored += 1
-                for which in range(3):
-                    sums[which] -= float(logits[which][0, t].log_softmax(dim=0)[tokens[n, t + 1]])
+                predictions = [logits[which][0, t].double().softmax(dim=0) for which in range(3)]
+                for which, p in enumerate(predictions):
+                    sums[which] -= math.log(p[tokens[n, t + 1]])
+                for which in (1, 2):
+                    pairs = zip(predictions[0].tolist(), predictions[which].tolist(), strict=True)
+                    sums[2 + which] += sum(p * math.log(p / q) for p, q in pairs)
     assert losses == pytest.approx([total / scored for total in sums], rel=1e-4)
 
 
@@ -65,6 +70,9 @@ def test_a_perfect_reconstruction_recovers_all_and_the_mean_nothing(model: PreTr
     perfect = splice_losses(model, tokens, replaced, lambda start, stop: stream[start:stop], mean, batch=2)
     assert perfect.spliced == pytest.approx(perfect.original, rel=1e-5)
     assert perfect.recovered == pytest.approx(1.0, abs=1e-4)
+    assert perfect.kl_recovered == pytest.approx(1.0, abs=1e-4)
     useless = splice_losses(model, tokens, replaced, lambda start, stop: mean.expand(stop - start, -1), mean, batch=2)
     assert useless.recovered == pytest.approx(0.0, abs=1e-6)
+    assert useless.kl_recovered == pytest.approx(0.0, abs=1e-6)
+    assert useless.kl_ablated > 0.01
     assert useless.ablated != pytest.approx(useless.original, rel=1e-3)

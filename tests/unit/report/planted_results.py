@@ -115,9 +115,16 @@ def _crosscoder_metrics(inputs: dict[str, Path]) -> None:
             "loss_spliced": 2.16,
             "loss_ablated": 4.7,
             "loss_recovered": 0.944,
+            "kl_spliced": 0.17,
+            "kl_ablated": 2.9,
+            "kl_recovered": 0.941,
+            "own": 12,
+            "own_confirmed": 9,
         }
+        use = {"mean": 0.041, "low": 0.035, "high": 0.048, "n": 200}
         metrics = {
-            "models": dict.fromkeys(config["models"], one), "l0": 11.3, "dead": 14, "dense": 2,
+            "models": dict.fromkeys(config["models"], one), "own_use": dict.fromkeys(config["models"], use),
+            "l0": 11.3, "dead": 14, "dense": 2,
             "n_features": config["n_features"], "steps": 250, "train_tokens": 256_000, "evaluation_tokens": 25_600,
         }  # fmt: skip
         (inputs[name] / "metrics.json").write_text(json.dumps(metrics))

@@ -44,7 +44,7 @@ def _log(context: Context[CrosscoderSettings], trainer: Trainer, result: StepRes
     now = schedule(trainer.plan, trainer.step - 1, trainer.total_steps)
     squared_error, sparsity = float(result.squared_error), float(result.sparsity)
     point = {
-        "loss": squared_error + now.sparsity_weight * sparsity,
+        "loss": squared_error + now.sparsity_weight * sparsity + float(result.auxiliary),
         "squared_error": squared_error,
         "sparsity": sparsity,
         "l0": float(torch.count_nonzero(result.features) / len(result.features)),

@@ -1,5 +1,7 @@
 """Settings of the stage `crosscoder`."""
 
+from typing import Literal
+
 from pydantic import model_validator
 
 from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
@@ -18,8 +20,59 @@ class CrosscoderSettings(StageSettings):
     n_features: int = setting(
         32768, doc="D, features of the dictionary.", unit="features", source="docs/study.md", ge=1
     )
+    activation: Literal["relu", "batch_topk", "jumprelu"] = setting(
+        "relu",
+        doc="What keeps few features active: relu and λ on their norms; batch_topk, a fixed number for each batch; "
+        "jumprelu, a trained threshold for each feature and λ on their number.",
+        source="docs/study.md; Bussmann et al. 2024; Rajamanoharan et al. 2024",
+    )
+    norm_penalty: Literal["l1", "l2"] = setting(
+        "l1",
+        doc="The norm by which a feature is penalised or chosen: l1, the sum of its decoder norms over the models; l2, "
+        "the norm of these rows as one.",
+        source="docs/study.md (l1); Anthropic crosscoder update (both)",
+    )
     sparsity_weight: float = setting(
-        2.0, doc="λ, weight of the sparsity penalty.", source="docs/study.md, settings", ge=0
+        2.0,
+        doc="λ, weight of the sparsity penalty; without meaning for batch_topk.",
+        source="docs/study.md, settings",
+        ge=0,
+    )
+    active_features: int = setting(
+        100,
+        doc="batch_topk: mean number of active features of a token.",
+        unit="features",
+        source="Minder et al. 2025",
+        ge=1,
+    )
+    auxiliary_features: int = setting(
+        512,
+        doc="batch_topk: dead features of a token that learn what the others leave.",
+        unit="features",
+        source="Bussmann et al. 2024",
+        ge=1,
+    )
+    auxiliary_weight: float = setting(
+        1 / 32, doc="batch_topk: weight of that auxiliary loss.", source="Gao et al. 2024", ge=0
+    )
+    dead_tokens: int = setting(
+        10_000_000,
+        doc="batch_topk: a feature that did not fire for so long is dead.",
+        unit="tokens",
+        source="Gao et al. 2024",
+        ge=1,
+    )
+    jump_threshold: float = setting(
+        0.1, doc="jumprelu: every threshold at the start.", source="ours: activations have norm √d", ge=0
+    )
+    jump_bandwidth: float = setting(
+        0.1,
+        doc="jumprelu: width ε around a threshold whose preactivations move it.",
+        source="ours: activations have norm √d",
+        gt=0,
+    )
+    precision: Literal["fp32", "bf16"] = setting(
+        "fp32", doc="Of the matrix products. Weights, gradients and optimizer are fp32 always.", source="ours"
     )
     batch: int = setting(1024, doc="Tokens of a training step.", unit="tokens", source="docs/study.md, settings", ge=1)
     learning_rate: float = setting(

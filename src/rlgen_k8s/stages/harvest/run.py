@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from rlgen_k8s.crosscoder.data import ActivationsInfo
+from rlgen_k8s.crosscoder.stream import check_same_text
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.load import load_model, load_tokenizer
 from rlgen_k8s.lm.middle import middle_layer
@@ -27,8 +29,10 @@ def run(context: Context[HarvestSettings]) -> None:
     corpus = load_corpus_info(context.inputs["corpus"])
     tokens = {shard: open_tokens(context.inputs["corpus"], shard) for shard in FILES}
     folders = {name: folder for name, folder in context.inputs.items() if name != "corpus"}
+    tokenizers = {name: load_tokenizer(folder) for name, folder in folders.items()}
     for name, folder in folders.items():
-        _check_vocabulary(name, folder, corpus)
+        _check_vocabulary(name, folder, tokenizers[name], corpus)
+    check_same_text(tokenizers)
     total, done = len(folders) * sum(map(len, tokens.values())), 0
 
     def on_sequences(n: int) -> None:
@@ -70,8 +74,8 @@ def run(context: Context[HarvestSettings]) -> None:
     (context.out / "harvest.json").write_text(json.dumps(listing, indent=1) + "\n")
 
 
-def _check_vocabulary(name: str, folder: Path, corpus: CorpusInfo) -> None:
-    if vocabulary_digest(load_tokenizer(folder)) != corpus.vocabulary:
+def _check_vocabulary(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase, corpus: CorpusInfo) -> None:
+    if vocabulary_digest(tokenizer) != corpus.vocabulary:
         raise UserError(
             f"model {name} ({folder}): its tokenizer's vocabulary is not that of the corpus, so the same ids mean "
             "other text; use models of one base model, or make the corpus with this tokenizer"

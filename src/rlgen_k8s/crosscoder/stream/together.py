@@ -1,0 +1,115 @@
+"""Training any number of crosscoders on one stream."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlgen_k8s.crosscoder.step import StepResult
+from rlgen_k8s.crosscoder.stream.shared import SharedStep
+from rlgen_k8s.crosscoder.stream.stream import Stream
+from rlgen_k8s.crosscoder.training import Trainer, TrainingPlan
+from rlgen_k8s.errors import UserError
+
+RECORD = "stream.json"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One crosscoder of several: which of the stream's models it reads, and how it is trained."""
+
+    models: tuple[str, ...]
+    plan: TrainingPlan
+
+
+class JointTraining:
+    """Several trainers that take every step on the same tokens."""
+
+    def __init__(self, stream: Stream, members: Mapping[str, Member], device: torch.device | str = "cpu") -> None:
+        """Raises `UserError` for a member whose batch or epochs are not the stream's, or with an unknown model."""
+        recipe = stream.recipe
+        for name, member in members.items():
+            if (member.plan.batch, member.plan.epochs) != (recipe.batch, recipe.epochs):
+                raise UserError(
+                    f"crosscoder {name}: batch {member.plan.batch} and epochs {member.plan.epochs} are not the "
+                    f"stream's ({recipe.batch} and {recipe.epochs}); crosscoders of one stream share both"
+                )
+            if stream.ranks.count > 1 and member.plan.activation == "batch_topk":
+                raise UserError(
+                    f"crosscoder {name}: activation batch_topk compares all tokens of a batch and does not train over "
+                    f"{stream.ranks.count} processes; train it in one, or use relu or jumprelu"
+                )
+        self.stream, self.members = stream, members
+        self.trainers = {
+            name: Trainer(stream.token_set(member.models), member.plan, device) for name, member in members.items()
+        }
+        if stream.ranks.count > 1:
+            for trainer in self.trainers.values():
+                trainer.gradient_step = SharedStep(trainer.gradient_step)
+        self.step, self.total_steps = 0, stream.order.total_steps
+        self._indices = {
+            member.models: torch.tensor([stream.source.models.index(model) for model in member.models], device=device)
+            for member in members.values()
+        }
+
+    def run(self) -> Iterator[dict[str, StepResult]]:
+        """Step by step to the end, from where it stands; what each crosscoder's batch showed, by name."""
+        for x in self.stream.batches(self.step):
+            inputs = {models: self._select(x, models) for models in self._indices}
+            results = {
+                name: trainer.advance(inputs[self.members[name].models]) for name, trainer in self.trainers.items()
+            }
+            self.step += 1
+            yield results
+
+    def _select(self, x: Tensor, models: tuple[str, ...]) -> Tensor:
+        """The columns of `models` side by side, [tokens, M * d]; `x` itself if they are the stream's."""
+        source = self.stream.source
+        if models == source.models:
+            return x
+        by_model = x.view(len(x), len(source.models), source.width)
+        return by_model.index_select(1, self._indices[models]).flatten(1)
+
+    def save(self, folder: Path) -> None:
+        """Write the whole training state: each crosscoder's in a folder of its name, and the stream's recipe."""
+        for name, trainer in self.trainers.items():
+            (folder / name).mkdir()
+            trainer.save(folder / name)
+        (folder / RECORD).write_text(json.dumps({"step": self.step, **self._record()}, indent=1) + "\n")
+
+    def restore(self, folder: Path) -> None:
+        """Take up what `save` wrote. Raises `UserError` if that was another stream."""
+        saved = json.loads((folder / RECORD).read_text())
+        for key, value in self._record().items():
+            if saved[key] != value:
+                raise UserError(
+                    f"resume point {folder}: its {key} {saved[key]} is not this stream's {value}; "
+                    "go on with the stream that it was made with, or start anew"
+                )
+        for name, trainer in self.trainers.items():
+            trainer.restore(folder / name)
+        self.step = saved["step"]
+
+    def _record(self) -> dict[str, Any]:
+        """What must be equal where a training goes on, as JSON gives it back."""
+        source = self.stream.source
+        record = {
+            "recipe": asdict(self.stream.recipe),
+            "units": hashlib.sha256(source.kept.tobytes()).hexdigest(),
+            "models": source.models,
+            "dtype": str(source.dtype),
+            "scales": self.stream.scales,
+            "crosscoders": {name: asdict(member) for name, member in self.members.items()},
+        }
+        back: dict[str, Any] = json.loads(json.dumps(record))
+        return back
+
+
+def saved_scales(folder: Path) -> tuple[float, ...]:
+    """The scales of a resume point's stream: one that goes on does not estimate them again."""
+    return tuple(json.loads((folder / RECORD).read_text())["scales"])
