@@ -21,7 +21,8 @@ from rlgen_k8s.runners.argo.platform import Platform, credentials, read_platform
 from rlgen_k8s.runners.argo.workflows import GROUP, PLURAL, VERSION, create, ended, phase_of
 from rlgen_k8s.store.manifest import Identity
 from rlgen_k8s.store.results import Store
-from rlgen_k8s.store.s3 import FILES_AT_ONCE, S3Blobs
+from rlgen_k8s.store.s3 import S3Blobs
+from rlgen_k8s.store.threads import AT_ONCE
 from rlgen_k8s.study.settings import PodShape
 
 ROOT = Path(__file__).parents[2]
@@ -203,7 +204,7 @@ def copy_plainly(store: Store, files: Path) -> dict[str, float]:
     assert isinstance(store.blobs, S3Blobs)
     client, bucket, prefix = store.blobs.client, store.blobs.bucket, f"{store.blobs.prefix}/_bench"
     names = [file.name for file in files.iterdir()]
-    with tempfile.TemporaryDirectory(prefix="rlgen-bench-") as scratch, ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+    with tempfile.TemporaryDirectory(prefix="rlgen-bench-") as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
 
         def each(copy: Callable[[str, str], Any], folder: Path) -> None:
             list(pool.map(lambda name: copy(f"{prefix}/{name}", str(folder / name)), names))

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rlgen_k8s.store.errors import StoreError
+from rlgen_k8s.store.threads import several_at_once
 
 
 class FileEntry(BaseModel):
@@ -35,8 +36,8 @@ def list_files(folder: Path) -> tuple[FileEntry, ...]:
         if path.is_symlink() or not path.is_file():
             raise ValueError(f"{path}: only regular files can be published")
     return tuple(
-        FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
-        for path in paths
+        FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256)
+        for path, sha256 in zip(paths, several_at_once(sha256_of, paths), strict=True)
     )
 
 
@@ -55,6 +56,7 @@ def verify_files(folder: Path, files: Sequence[FileEntry], what: str, advice: st
             raise differs(entry, f"{entry.size} bytes", "no such file")
         if path.stat().st_size != entry.size:
             raise differs(entry, f"{entry.size} bytes", f"{path.stat().st_size} bytes")
-    for entry in files:
-        if (found := sha256_of(folder / entry.path)) != entry.sha256:
+    hashes = several_at_once(sha256_of, [folder / entry.path for entry in files])
+    for entry, found in zip(files, hashes, strict=True):
+        if found != entry.sha256:
             raise differs(entry, f"SHA-256 {entry.sha256[:16]}…", f"{found[:16]}…")

@@ -7,7 +7,6 @@ altered on its way is refused by the server.
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from urllib3.exceptions import HTTPError
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.store.files import FileEntry
 from rlgen_k8s.store.manifest import MANIFEST
+from rlgen_k8s.store.threads import several_at_once
 
-FILES_AT_ONCE = 4
 PART = 16 * 2**20
 """Bytes in a part of a multipart upload, and the largest file put in one request; larger when 10 000 are too few."""
 MAX_PARTS = 10_000
@@ -125,7 +124,7 @@ class S3Blobs:
             with self._talking(), (folder / entry.path).open("rb") as stream:
                 self._upload(f"{prefix}/{entry.path}", stream, entry.size)
 
-        _each(upload, files)
+        several_at_once(upload, files)
 
     def _upload(self, name: str, stream: io.BufferedReader, size: int) -> None:
         if size <= PART:
@@ -141,7 +140,7 @@ class S3Blobs:
             with self._talking():
                 self._download(f"{prefix}/{entry.path}", to / entry.path)
 
-        _each(download, files)
+        several_at_once(download, files)
         return to
 
     def _download(self, name: str, path: Path) -> None:
@@ -170,15 +169,3 @@ class S3Blobs:
         Before that an upload may be going on anywhere, and nobody can see whether it is.
         """
         return self.read(f"{address}/{MANIFEST}") is not None
-
-
-def _each(copy: Callable[[FileEntry], None], files: Sequence[FileEntry]) -> None:
-    """Copy several files at once. Who is told to stop meanwhile does not wait for those on their way."""
-    pool, wait = ThreadPoolExecutor(FILES_AT_ONCE), False
-    try:
-        list(pool.map(copy, files))
-    except Exception:
-        wait = True  # a second try must not meet the first one's copies
-        raise
-    finally:
-        pool.shutdown(wait=wait, cancel_futures=True)

@@ -10,9 +10,9 @@ import pytest
 
 from rlgen_k8s.stages.frame.ending import TerminatedError, raise_on_signals
 from rlgen_k8s.store.files import FileEntry
-from rlgen_k8s.store.s3 import FILES_AT_ONCE, _each
+from rlgen_k8s.store.threads import AT_ONCE, several_at_once
 
-FILES = tuple(FileEntry(path=str(number), size=1, sha256="0" * 64) for number in range(3 * FILES_AT_ONCE))
+FILES = tuple(FileEntry(path=str(number), size=1, sha256="0" * 64) for number in range(3 * AT_ONCE))
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def test_who_is_told_to_stop_does_not_wait_for_an_upload_and_starts_no_other(as_
 
     def copy(entry: FileEntry) -> None:
         begun.append(entry.path)
-        if len(begun) == FILES_AT_ONCE:
+        if len(begun) == AT_ONCE:
             os.kill(os.getpid(), signal.SIGTERM)
         gate.wait(30)
 
     began = time.monotonic()
     with pytest.raises(TerminatedError):
-        _each(copy, FILES)
+        several_at_once(copy, FILES)
     assert time.monotonic() - began < 5
     gate.set()
-    assert len(begun) == FILES_AT_ONCE
+    assert len(begun) == AT_ONCE
 
 
 def test_a_copy_that_fails_is_told_once_no_other_is_on_its_way() -> None:
@@ -53,5 +53,5 @@ def test_a_copy_that_fails_is_told_once_no_other_is_on_its_way() -> None:
         under_way.remove(entry.path)
 
     with pytest.raises(OSError, match="refused"):
-        _each(copy, FILES)
+        several_at_once(copy, FILES)
     assert not under_way
