@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from devcluster.components import ARGO, COMPONENTS, Component
+from devcluster.locking import exclusively
 from devcluster.output import UserError, step
 from devcluster.paths import BINARIES, CURRENT
 
@@ -19,12 +20,13 @@ def build(names: Iterable[str]) -> None:
     """Make sure that these components are built and linked."""
     for name in names:
         component = COMPONENTS[name]
-        if not component.folder.exists():
-            if problems := list(lacking_go()):
-                raise UserError(*problems)
-            with step(f"built {component.folder.name}"):
-                _build(component)
-        _link(component)
+        with exclusively(f"build-{name}"):
+            if not component.folder.exists():
+                if problems := list(lacking_go()):
+                    raise UserError(*problems)
+                with step(f"built {component.folder.name}"):
+                    _build(component)
+            _link(component)
 
 
 def missing(names: Iterable[str]) -> list[str]:

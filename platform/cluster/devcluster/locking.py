@@ -1,4 +1,4 @@
-"""One `up` or `down` at a time."""
+"""One `up` or `down` at a time, and one build of a program."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from devcluster.paths import CACHE
 
 
 @contextmanager
-def exclusively() -> Iterator[None]:
-    """Wait for another to end."""
+def exclusively(what: str) -> Iterator[None]:
+    """Wait for another who does the same to end."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "cluster.lock").open("w") as file:
+    with (CACHE / f"{what}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
