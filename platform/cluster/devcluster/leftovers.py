@@ -59,7 +59,7 @@ def remove_traces() -> None:
             result.unlink()
     for absent in json.loads(_ABSENT.read_text()) if _ABSENT.exists() else []:
         _remove_empty(Path(absent))
-    _wait_for_interfaces()
+    _remove_interfaces()
     shutil.rmtree(STATE)
 
 
@@ -104,13 +104,20 @@ def _mounts() -> Iterator[str]:
             yield path
 
 
-def _wait_for_interfaces() -> None:
-    """The kernel removes a pod's interface some time after its name space."""
-    until = time.monotonic() + _PATIENCE
-    while _pod_routes():
-        if time.monotonic() > until:
-            raise UserError(f"routes to pods: still there after {_PATIENCE} s: {_pod_routes()}")
-        time.sleep(0.05)
+def _remove_interfaces() -> None:
+    """The node's ends of pods' interfaces, and with them their routes.
+
+    The kernel does so itself once a pod's network name space is gone, but a killed pod's unanswered connection keeps
+    that for minutes.
+    """
+    listed = subprocess.run(
+        ["ip", "-4", "-json", "route", "list", "root", PODS], capture_output=True, text=True, check=True
+    )
+    for interface in {route["dev"] for route in json.loads(listed.stdout or "[]")}:
+        # The kernel may have been faster.
+        subprocess.run(["ip", "link", "delete", interface], capture_output=True)
+    if left := _pod_routes():
+        raise UserError(f"routes to pods: still there: {left}")
 
 
 def _pod_routes() -> str:
