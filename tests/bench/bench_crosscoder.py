@@ -11,10 +11,10 @@ import multiprocessing
 import re
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import timing
 import torch
 from plain_crosscoder import PlainTrainer
 
@@ -81,10 +81,9 @@ def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
     times: dict[str, list[float]] = {name: [] for name in works}
     for counts in (False, *[True] * rounds):
         for name, work in works.items():
-            start = time.process_time()
-            work()
+            taken = timing.seconds(work)
             if counts:
-                times[name].append(time.process_time() - start)
+                times[name].append(taken)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

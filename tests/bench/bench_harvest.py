@@ -7,16 +7,14 @@ Run by `make bench`, or: `python tests/bench/bench_harvest.py`. The two ways tak
 both; medians are compared.
 """
 
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import torch
+from timing import medians
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
@@ -49,13 +47,6 @@ SHAPES = {
 }
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def compare(model: PreTrainedModel, tokens: Tensor, rounds: int) -> tuple[float, float, bool]:
     """Median CPU seconds of a harvest and of `output_hidden_states=True`, and whether the streams are identical."""
 
@@ -68,9 +59,8 @@ def compare(model: PreTrainedModel, tokens: Tensor, rounds: int) -> tuple[float,
 
     with torch.inference_mode():
         same = torch.equal(whole(), harvest())
-        pairs = [(seconds(harvest), seconds(whole)) for _ in range(rounds)]
-    ours, theirs = zip(*pairs, strict=True)
-    return statistics.median(ours), statistics.median(theirs), same
+        ours, theirs = medians(rounds, harvest, whole)
+    return ours, theirs, same
 
 
 def of_bare(model: PreTrainedModel, rounds: int) -> tuple[float, float]:
@@ -92,9 +82,8 @@ def of_bare(model: PreTrainedModel, rounds: int) -> tuple[float, float]:
             ids = torch.from_numpy(sequences[start : start + 64].astype(np.int64))
             half.get_decoder()(input_ids=ids, use_cache=False)
 
-    pairs = [(seconds(store), seconds(bare)) for _ in range(rounds)]
-    whole, forwards = zip(*pairs, strict=True)
-    return statistics.median(whole), statistics.median(forwards)
+    whole, forwards = medians(rounds, store, bare)
+    return whole, forwards
 
 
 def main() -> int:

@@ -10,16 +10,16 @@ after 300 of its 766 steps, 30 half-way, 20 at the end; so the start and half-wa
 biases that make it so and a learning rate that leaves it so.
 """
 
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from bench_harvest import SHAPES
 from plain_crosscoder import PlainTrainer
+from timing import medians, seconds
 from torch import Tensor
-from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedModel, Qwen3ForCausalLM
 
 from rlgen_k8s.crosscoder import TrainingPlan
 from rlgen_k8s.crosscoder.stream import JointTraining, LiveActivations, Member, PackedTokens, Recipe, Stream
@@ -29,16 +29,7 @@ WANTED, WANTED_BATCHES = 2.5, 0.9
 FORWARD, BLOCK, LENGTH, BATCH, FEATURES, WIDTH = 16, 8, 128, 1024, 512, 64
 HALF_WAY = 30 / FEATURES
 UNITS, ROUNDS, SHORT, SHORT_ROUNDS = 16, 3, 2, 15
-CONFIG = Qwen3Config(
-    vocab_size=768,
-    hidden_size=WIDTH,
-    intermediate_size=192,
-    num_hidden_layers=4,
-    num_attention_heads=2,
-    num_key_value_heads=2,
-    head_dim=32,
-    tie_word_embeddings=True,
-)
+CONFIG = SHAPES["tiny study"]
 CROSSCODERS = {
     **{f"{name}-{k}": ("base", f"{name}-{k}") for name in ("sft", "rl") for k in range(1, 6)},
     "joint": ("base", "sft-5", "rl-5"),
@@ -138,19 +129,6 @@ def only_batches(models: dict[str, PreTrainedModel], text: PackedTokens) -> Call
             pass
 
     return work
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def medians(rounds: int, *ways: Callable[[], object]) -> list[float]:
-    """Median CPU seconds of each way; they take turns."""
-    times = [[seconds(way) for way in ways] for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*times, strict=True)]
 
 
 def main() -> int:

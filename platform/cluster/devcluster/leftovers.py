@@ -110,16 +110,15 @@ def _remove_interfaces() -> None:
     The kernel does so itself once a pod's network name space is gone, but a killed pod's unanswered connection keeps
     that for minutes.
     """
-    listed = subprocess.run(
-        ["ip", "-4", "-json", "route", "list", "root", PODS], capture_output=True, text=True, check=True
-    )
-    for interface in {route["dev"] for route in json.loads(listed.stdout or "[]")}:
+    for interface in _pod_interfaces():
         # The kernel may have been faster.
         subprocess.run(["ip", "link", "delete", interface], capture_output=True)
-    if left := _pod_routes():
-        raise UserError(f"routes to pods: still there: {left}")
+    if left := _pod_interfaces():
+        raise UserError(f"interfaces of pods: still there after they were deleted: {', '.join(left)}")
 
 
-def _pod_routes() -> str:
-    command = ["ip", "-4", "route", "list", "root", PODS]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def _pod_interfaces() -> list[str]:
+    """Those that routes to pods go through."""
+    command = ["ip", "-4", "-json", "route", "list", "root", PODS]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return sorted({route["dev"] for route in json.loads(listed or "[]")})

@@ -49,11 +49,6 @@ def in_blocks(
         block, start = end, start + rows
 
 
-def sequence_lengths(kept: Tensor) -> Tensor:
-    """[n]: rows of each sequence, of `kept: [n, length]` bool, the positions that were stored."""
-    return kept.sum(dim=1)
-
-
 class BlockWeights:
     """How often each block is drawn in each of `resamples` bootstrap samples: Poisson(1), independent by block.
 

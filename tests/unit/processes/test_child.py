@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.unit.alive import running
 
 from rlgen_k8s.processes.child import ChildError, run_child
 
@@ -32,13 +33,6 @@ run_child([sys.executable, "family.py"], name="family", env=os.environ, cwd=Path
 
 def family(folder: Path, *, on_term: str = "SIG_DFL", then: str = "time.sleep(60)") -> None:
     (folder / "family.py").write_text(FAMILY.format(on_term=on_term, then=then))
-
-
-def running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def wait_until(condition: object, seconds: float = 15.0) -> bool:

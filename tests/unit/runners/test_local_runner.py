@@ -12,6 +12,7 @@ import pytest
 from hera.workflows import DAG, Container, Env, Parameter, Resources, RetryStrategy, Step, Steps, Task, Workflow
 from hera.workflows.models import Backoff
 from rich.console import Console
+from tests.unit.alive import running
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local import state
@@ -203,13 +204,6 @@ def wait_until(holds, seconds=20.0):
     while not holds():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.02)
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # it may end between opening and reading
-        return False
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])

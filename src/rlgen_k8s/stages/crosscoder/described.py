@@ -19,7 +19,6 @@ from rlgen_k8s.crosscoder import (
     model_attribution_scores,
     share_of_use,
 )
-from rlgen_k8s.crosscoder.blocks import sequence_lengths
 from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
 from rlgen_k8s.stats import Interval
 from rlgen_k8s.stats.intervals import NOTHING
@@ -48,7 +47,7 @@ def describe(crosscoder: Crosscoder, held_out: JointActivations, corpus: Path, o
     Returns each model's own features, by name.
     """
     kept = torch.from_numpy(np.asarray(open_tokens(corpus, "evaluation") != load_corpus_info(corpus).separator))
-    lengths = sequence_lengths(kept)
+    lengths = kept.sum(dim=1)
     scaling = latent_scaling(crosscoder, held_out, lengths, seed=seed)
     tensors = {"owner": scaling.owner, "reconstruction": scaling.reconstruction, "error": scaling.error}
     for name in ("nu_reconstruction", "nu_error"):
