@@ -93,7 +93,10 @@ def close_template(image: str, place: Place) -> Container:
         name="close",
         image=image,
         command=["python"],
-        args=["-m", "rlgen_k8s.tracking.close", "--status={{workflow.status}}"],
+        args=[
+            *("-m", "rlgen_k8s.tracking.close", "--status={{workflow.status}}"),
+            "--failures={{workflow.failures}}",
+        ],
         env=_environment(image, place),
         resources=_resources(shape),
         volumes=_volumes(shape),

@@ -1,15 +1,16 @@
-"""`python -m rlgen_k8s.tracking.close --status=Succeeded`: the exit handler of a workflow.
+"""`python -m rlgen_k8s.tracking.close --status=Succeeded --failures=…`: the exit handler of a workflow.
 
 Says in the store how the submission ended, then ends it in MLflow, and with it every submission that an earlier exit
-handler could not end because MLflow was down: events that pods left in the store are sent, runs that nobody ended are
-marked as killed. It never fails: a workflow whose exit handler fails counts as failed, whatever it made.
+handler could not end because MLflow was down: events that pods left in the store are sent, attempts of which only Argo
+knows get a run, runs that nobody ended are marked as killed. It never fails: a workflow whose exit handler fails counts
+as failed, whatever it made.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,8 @@ from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking import handover
-from rlgen_k8s.tracking.events import Status
+from rlgen_k8s.tracking.events import Status, SubmissionOpened
+from rlgen_k8s.tracking.failures import Failure, keep_failures, kept_failures, parse_failures, record_failures
 from rlgen_k8s.tracking.mlflow_store import connect
 from rlgen_k8s.tracking.places import tracking_uri
 from rlgen_k8s.tracking.record import STATUS, describe_submission, end_runs, running_attempts, submission_run
@@ -34,14 +36,20 @@ WAIT_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 
 
-def close(status: Status, environ: Mapping[str, str], wait: float = WAIT_SECONDS) -> bool:
-    """End the submission `RLGEN_SUBMISSION`, trying for `wait` seconds. False if that is left to a later one."""
+def close(
+    status: Status, environ: Mapping[str, str], failures: Sequence[Failure] = (), wait: float = WAIT_SECONDS
+) -> bool:
+    """End the submission `RLGEN_SUBMISSION`, trying for `wait` seconds. False if that is left to a later one.
+
+    `failures` are what Argo says failed of it.
+    """
     submission, until = environ.get("RLGEN_SUBMISSION", ""), time.monotonic() + wait
     if not submission:
         return True
     store = open_store(environ["RLGEN_STORE"], environ)
     while True:
         try:
+            keep_failures(store, submission, failures)
             handover.close(store, submission, status)
             end_all(store, environ)
             return True
@@ -74,6 +82,8 @@ def _end(store: Store, submission: str, status: str, folder: Path, uri: str) -> 
     send(folder, tracking)
     run = submission_run(tracking, submission, now)
     describe_submission(tracking, store, submission)
+    if isinstance(event := handover.announced(store, submission), SubmissionOpened):
+        record_failures(tracking, run, event, kept_failures(store, submission))
     end_runs(tracking, running_attempts(tracking, run), now)
     if tracking.client.get_run(run).info.status == "RUNNING":  # what was said first counts, also for one ended before
         tracking.client.set_terminated(run, STATUS[status], now)
@@ -83,9 +93,15 @@ def main() -> int:
     """Always 0: see above."""
     parser = argparse.ArgumentParser(prog="rlgen_k8s.tracking.close", description="End a submission in MLflow.")
     parser.add_argument("--status", required=True, choices=STATES, help="the workflow's status")
-    status = STATES[parser.parse_args().status]
+    parser.add_argument("--failures", default='"null"', help="what failed of it, as Argo lists it")
+    given = parser.parse_args()
     try:
-        done = close(status, os.environ)
+        failures = parse_failures(given.failures)
+    except ValueError as error:
+        print(f"tracking: attempts that only Argo knows are lost: {error}", file=sys.stderr)
+        failures = []
+    try:
+        done = close(STATES[given.status], os.environ, failures)
     except UserError as error:
         print(error, file=sys.stderr)
         done = False

@@ -3,6 +3,7 @@
     _tracking/<submission>/submission.json       what was submitted; written by whoever submits
     _tracking/<submission>/run                   the id of its run in MLflow: put once, so all pods agree on one
     _tracking/<submission>/spool/<writer>/…      events that a pod could not send, and how far they were sent
+    _tracking/<submission>/failures.json         what Argo says failed of it
     _tracking/<submission>/closed                how the submission ended: now all of it can be sent and removed
     _tracking/<submission>/claim                 who is at that since when
     _tracking/models/<MLflow>/<address>          the id of a model in MLflow, put once as well

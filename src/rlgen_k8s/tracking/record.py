@@ -13,6 +13,7 @@ from mlflow.entities import (
     LoggedModelOutput,
     Metric,
     Param,
+    Run,
     RunTag,
 )
 
@@ -24,6 +25,8 @@ from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, experimen
 from rlgen_k8s.tracking.submission import study_of
 
 STATUS = {"done": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+MESSAGE = "rlgen.message"
+"""Tag of an attempt's run: how it ended, in words."""
 WHOLE_MODELS = ("model", "crosscoder")
 """Stages whose result is a model; those of sft and grpo hold one in each folder of `checkpoints/`."""
 CHECKPOINTED = ("sft", "grpo")
@@ -139,11 +142,16 @@ def open_run(tracking: Tracking, writer: str, event: StageOpened) -> None:
     log_inputs(tracking, run, event.inputs, study)
 
 
+def attempts(tracking: Tracking, parent: str, condition: str = "") -> list[Run]:
+    """Runs below a submission's, of those that fulfil MLflow's `condition`."""
+    query = f"tags.`mlflow.parentRunId` = '{parent}'{condition and f' and {condition}'}"
+    return list(tracking.client.search_runs(all_experiments(tracking), query))
+
+
 def running_attempts(tracking: Tracking, parent: str, task: str = "") -> list[str]:
     """Runs below a submission's (of one task, if named) that nobody has ended."""
-    query = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'"
-    query += f" and tags.`rlgen.task` = '{task}'" if task else ""
-    return [run.info.run_id for run in tracking.client.search_runs(all_experiments(tracking), query)]
+    of_task = f" and tags.`rlgen.task` = '{task}'" if task else ""
+    return [run.info.run_id for run in attempts(tracking, parent, f"attributes.status = 'RUNNING'{of_task}")]
 
 
 def end_runs(tracking: Tracking, runs: Iterable[str], at: int) -> None:
@@ -215,5 +223,5 @@ def close_run(tracking: Tracking, run: str, history: Sequence[Event]) -> None:
     about_itself = [Metric(clean(name), value, finished.at, 0) for name, value in finished.metrics.items()]
     log_metrics(tracking, run, about_itself)
     if finished.message:
-        tracking.client.set_tag(run, "rlgen.message", finished.message[:LONGEST_VALUE])
+        tracking.client.set_tag(run, MESSAGE, finished.message[:LONGEST_VALUE])
     tracking.client.set_terminated(run, STATUS[finished.status], finished.at)

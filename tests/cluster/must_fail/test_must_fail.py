@@ -71,4 +71,5 @@ def test_given_what_is_seen_only_in_the_pod_when_it_runs_then_it_fails(cluster, 
     runs = tracking.search_runs([experiment], f"tags.`rlgen.address` = '{address}'")
     assert len(runs) == expected["attempts"]
     assert {run.info.status for run in runs} <= {"FAILED", "KILLED"}
+    assert all(run.data.tags["rlgen.message"] for run in runs)
     assert tracking.get_run(runs[0].data.tags["mlflow.parentRunId"]).info.status == "FAILED"

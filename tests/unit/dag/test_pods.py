@@ -106,7 +106,8 @@ def test_the_report_and_its_figures_can_be_looked_at(built, templates):
 
 def test_an_exit_handler_ends_the_submission(built, templates):
     assert built["spec"]["onExit"] == "close"
-    assert templates["close"]["container"]["args"][-1] == "--status={{workflow.status}}"
+    said = ["--status={{workflow.status}}", "--failures={{workflow.failures}}"]
+    assert templates["close"]["container"]["args"][-2:] == said
     assert variables(templates["close"])["RLGEN_SUBMISSION"]["value"] == "{{workflow.parameters.submission}}"
 
 

@@ -1,5 +1,6 @@
 """Pods of one submission, each with a recorder of its own, and the exit handler, on a real MLflow database."""
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking import handover, spool
 from rlgen_k8s.tracking.close import close
 from rlgen_k8s.tracking.events import Node
+from rlgen_k8s.tracking.failures import parse_failures
 from rlgen_k8s.tracking.mlflow_store import Tracking, connect, find_runs, model_id
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.record import submission_run
@@ -22,6 +24,7 @@ from rlgen_k8s.tracking.submission import PLATFORM, WORKFLOW, announce_submissio
 
 SUBMISSION = "small-20260131-120000"
 MODEL = "model/" + "ab" * 16
+AT = "2026-01-31T12:00:00Z"
 TAGS = {PLATFORM: "platform-1", WORKFLOW: "small-1a2b3c4d"}
 Environ = dict[str, str]
 T = TypeVar("T")
@@ -128,6 +131,42 @@ def test_what_pods_could_not_send_is_sent_once_by_the_exit_handler(environ: Envi
     assert SUBMISSION not in store.blobs.children("_tracking")
     assert close("failed", one, wait=0), "called again, as after a failure of Argo's own container"
     assert only(tracking, submission=SUBMISSION).info.status == "FINISHED"
+
+
+def test_an_attempt_of_which_only_argo_knows_is_recorded_by_the_exit_handler_once(
+    environ: Environ, tmp_path: Path
+) -> None:
+    connect(tracking_uri(environ), spool_folder(environ))
+    store, known = store_of(tmp_path), pod(environ, tmp_path, "known")
+    announce(store)
+    open_stage_run("sft", "sft", "cd" * 16, {}, {}, known)  # and not a word more
+    handover.keep(store, SUBMISSION, spool_folder(known))
+    told = [
+        {"displayName": "small-1a2b3c4d", "podName": "small-1a2b3c4d", "message": "", "finishedAt": AT},
+        {"displayName": "sft", "podName": "small-sft-1", "message": "no more retries", "finishedAt": AT},
+        {"displayName": "sft(0)", "podName": "small-gone", "message": 'the "node" was lost', "finishedAt": AT},
+        {"displayName": "sft(1)", "podName": "small-known", "message": "evicted", "finishedAt": AT},
+        {"displayName": "onExit(0)", "podName": "small-close", "message": "", "finishedAt": AT},
+    ]
+
+    for _ in range(2):
+        assert close("failed", known, parse_failures(json.dumps(json.dumps(told))), wait=0)
+
+    tracking = connected(environ, tmp_path)
+    unseen = only(tracking, pod="small-gone")
+    assert unseen.info.status == "FAILED"
+    assert unseen.info.end_time == 1769860800000
+    assert unseen.data.tags["rlgen.message"] == 'the "node" was lost'
+    assert unseen.data.tags["rlgen.address"] == MODEL
+    assert unseen.data.tags["rlgen.attempt"] == "1"
+    assert unseen.data.tags["mlflow.parentRunId"] == only(tracking, submission=SUBMISSION).info.run_id
+    (seen,) = [run for run in find_runs(tracking, task="sft") if run.data.tags["rlgen.pod"] == "small-known"]
+    assert seen.data.tags["rlgen.message"] == "evicted"
+    assert len(find_runs(tracking, task="sft")) == 2
+
+
+def test_nothing_failed_is_what_argo_says_by_null() -> None:
+    assert parse_failures(json.dumps("null")) == []
 
 
 def test_a_run_whose_pod_is_gone_is_killed_by_the_next_attempt_and_by_the_exit_handler(
