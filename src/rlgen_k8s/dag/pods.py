@@ -93,11 +93,8 @@ def close_template(image: str, place: Place) -> Container:
         name="close",
         image=image,
         command=["python"],
-        args=[
-            *("-m", "rlgen_k8s.tracking.close", "--status={{workflow.status}}"),
-            "--failures={{workflow.failures}}",
-        ],
-        env=_environment(image, place),
+        args=["-m", "rlgen_k8s.tracking.close", "--status={{workflow.status}}"],
+        env=[*_environment(image, place), Env(name="RLGEN_FAILURES", value="{{workflow.failures}}")],
         resources=_resources(shape),
         volumes=_volumes(shape),
         labels={STAGE: "close"},

@@ -1,4 +1,4 @@
-"""`python -m rlgen_k8s.tracking.close --status=Succeeded --failures=…`: the exit handler of a workflow.
+"""`python -m rlgen_k8s.tracking.close --status=Succeeded`: the exit handler of a workflow.
 
 Says in the store how the submission ended, then ends it in MLflow, and with it every submission that an earlier exit
 handler could not end because MLflow was down: events that pods left in the store are sent, attempts of which only Argo
@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ from rlgen_k8s.store.open import open_store
 from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking import handover
 from rlgen_k8s.tracking.events import Status, SubmissionOpened
-from rlgen_k8s.tracking.failures import Failure, keep_failures, kept_failures, parse_failures, record_failures
+from rlgen_k8s.tracking.failures import keep_failures, kept_failures, record_failures
 from rlgen_k8s.tracking.mlflow_store import connect
 from rlgen_k8s.tracking.places import tracking_uri
 from rlgen_k8s.tracking.record import STATUS, describe_submission, end_runs, running_attempts, submission_run
@@ -36,20 +36,15 @@ WAIT_SECONDS = 60.0
 RETRY_SECONDS = 5.0
 
 
-def close(
-    status: Status, environ: Mapping[str, str], failures: Sequence[Failure] = (), wait: float = WAIT_SECONDS
-) -> bool:
-    """End the submission `RLGEN_SUBMISSION`, trying for `wait` seconds. False if that is left to a later one.
-
-    `failures` are what Argo says failed of it.
-    """
+def close(status: Status, environ: Mapping[str, str], wait: float = WAIT_SECONDS) -> bool:
+    """End the submission `RLGEN_SUBMISSION`, trying for `wait` seconds. False if that is left to a later one."""
     submission, until = environ.get("RLGEN_SUBMISSION", ""), time.monotonic() + wait
     if not submission:
         return True
     store = open_store(environ["RLGEN_STORE"], environ)
     while True:
         try:
-            keep_failures(store, submission, failures)
+            keep_failures(store, submission, environ.get("RLGEN_FAILURES", ""))
             handover.close(store, submission, status)
             end_all(store, environ)
             return True
@@ -93,15 +88,9 @@ def main() -> int:
     """Always 0: see above."""
     parser = argparse.ArgumentParser(prog="rlgen_k8s.tracking.close", description="End a submission in MLflow.")
     parser.add_argument("--status", required=True, choices=STATES, help="the workflow's status")
-    parser.add_argument("--failures", default='"null"', help="what failed of it, as Argo lists it")
-    given = parser.parse_args()
+    status = STATES[parser.parse_args().status]
     try:
-        failures = parse_failures(given.failures)
-    except ValueError as error:
-        print(f"tracking: attempts that only Argo knows are lost: {error}", file=sys.stderr)
-        failures = []
-    try:
-        done = close(STATES[given.status], os.environ, failures)
+        done = close(status, os.environ)
     except UserError as error:
         print(error, file=sys.stderr)
         done = False

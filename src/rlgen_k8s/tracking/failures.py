@@ -5,7 +5,8 @@ Argo gives the exit handler a list of what failed (`{{workflow.failures}}`); the
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -29,23 +30,23 @@ class Failure(BaseModel):
     ended: datetime = Field(alias="finishedAt")
 
 
-FAILURES = TypeAdapter(list[Failure])
+FAILURES: TypeAdapter[list[Failure] | None] = TypeAdapter(list[Failure] | None)
 
 
-def parse_failures(text: str) -> list[Failure]:
-    """The list, from what Argo puts for `{{workflow.failures}}`: JSON in a quoted string. Raises ValueError."""
-    listed = json.loads(text)
-    return [] if listed == "null" else FAILURES.validate_json(listed)
-
-
-def keep_failures(store: Store, submission: str, failures: Sequence[Failure]) -> None:
-    """Put them into the store; what is there already stays."""
-    store.blobs.put_new(_name(submission), FAILURES.dump_json(list(failures), by_alias=True))
+def keep_failures(store: Store, submission: str, told: str) -> None:
+    """Put what Argo told for `{{workflow.failures}}`, a list as JSON in a quoted string, into the store, if it is one.
+    What is there already stays."""
+    try:
+        listed = FAILURES.validate_json(json.loads(told)) or []
+    except ValueError as error:
+        print(f"tracking: what failed is not known: {error}", file=sys.stderr, flush=True)
+        return
+    store.blobs.put_new(_name(submission), FAILURES.dump_json(listed, by_alias=True))
 
 
 def kept_failures(store: Store, submission: str) -> list[Failure]:
     """What was put there."""
-    return FAILURES.validate_json(store.blobs.read(_name(submission)) or b"[]")
+    return FAILURES.validate_json(store.blobs.read(_name(submission)) or b"null") or []
 
 
 def _name(submission: str) -> str:

@@ -106,8 +106,8 @@ def test_the_report_and_its_figures_can_be_looked_at(built, templates):
 
 def test_an_exit_handler_ends_the_submission(built, templates):
     assert built["spec"]["onExit"] == "close"
-    said = ["--status={{workflow.status}}", "--failures={{workflow.failures}}"]
-    assert templates["close"]["container"]["args"][-2:] == said
+    assert templates["close"]["container"]["args"][-1] == "--status={{workflow.status}}"
+    assert {"name": "RLGEN_FAILURES", "value": "{{workflow.failures}}"} in templates["close"]["container"]["env"]
     assert variables(templates["close"])["RLGEN_SUBMISSION"]["value"] == "{{workflow.parameters.submission}}"
 
 

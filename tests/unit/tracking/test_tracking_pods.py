@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -14,7 +15,6 @@ from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking import handover, spool
 from rlgen_k8s.tracking.close import close
 from rlgen_k8s.tracking.events import Node
-from rlgen_k8s.tracking.failures import parse_failures
 from rlgen_k8s.tracking.mlflow_store import Tracking, connect, find_runs, model_id
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.record import submission_run
@@ -150,7 +150,7 @@ def test_an_attempt_of_which_only_argo_knows_is_recorded_by_the_exit_handler_onc
     ]
 
     for _ in range(2):
-        assert close("failed", known, parse_failures(json.dumps(json.dumps(told))), wait=0)
+        assert close("failed", known | {"RLGEN_FAILURES": json.dumps(json.dumps(told))}, wait=0)
 
     tracking = connected(environ, tmp_path)
     unseen = only(tracking, pod="small-gone")
@@ -165,8 +165,14 @@ def test_an_attempt_of_which_only_argo_knows_is_recorded_by_the_exit_handler_onc
     assert len(find_runs(tracking, task="sft")) == 2
 
 
-def test_nothing_failed_is_what_argo_says_by_null() -> None:
-    assert parse_failures(json.dumps("null")) == []
+@pytest.mark.parametrize("told", ['"null"', "", "no JSON"])
+def test_a_list_that_is_empty_or_none_records_nothing(environ: Environ, tmp_path: Path, told: str) -> None:
+    connect(tracking_uri(environ), spool_folder(environ))
+    announce(store_of(tmp_path))
+
+    assert close("failed", pod(environ, tmp_path, "close") | {"RLGEN_FAILURES": told}, wait=0)
+
+    assert find_runs(connected(environ, tmp_path), task="sft") == []
 
 
 def test_a_run_whose_pod_is_gone_is_killed_by_the_next_attempt_and_by_the_exit_handler(
