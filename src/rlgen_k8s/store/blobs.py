@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from rlgen_k8s.store.files import FileEntry
+from rlgen_k8s.store.files import Brought, FileEntry
 
 
 class Blobs(Protocol):
@@ -32,8 +32,8 @@ class Blobs(Protocol):
     def keep(self, prefix: str, folder: Path, files: Sequence[FileEntry]) -> None:
         """Make `files` of `folder` durable under `prefix`."""
 
-    def bring(self, prefix: str, files: Sequence[FileEntry], to: Path) -> Path:
-        """A local folder with these files: `to`, or a place where they already are. Missing ones are left out."""
+    def bring(self, prefix: str, files: Sequence[FileEntry], to: Path) -> Brought:
+        """These files in a local folder: `to`, or a place where they already are. Missing ones are left out."""
 
     def hold(self, address: str, attempt: str) -> Callable[[], None]:
         """Mark an attempt as alive until this process ends or the returned function is called."""

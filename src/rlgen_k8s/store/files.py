@@ -1,8 +1,9 @@
 """The files of a result: listed with size and SHA-256 when written, verified against that list when read."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,11 +42,20 @@ def list_files(folder: Path) -> tuple[FileEntry, ...]:
     )
 
 
-def verify_files(folder: Path, files: Sequence[FileEntry], what: str, advice: str) -> None:
+class Brought(NamedTuple):
+    """Files as they are on local disk now."""
+
+    folder: Path
+    hashes: Mapping[str, str]
+    """SHA-256 by path, of those that were copied: taken on the way."""
+
+
+def verify_files(brought: Brought, files: Sequence[FileEntry], what: str, advice: str) -> None:
     """Compare files with what the manifest says of them: all sizes first, then all hashes.
 
     `what` names the thing in the message, `advice` ends it. Raises StoreError at the first difference.
     """
+    folder = brought.folder
 
     def differs(entry: FileEntry, expected: str, found: str) -> StoreError:
         return StoreError(f"{what}: file {entry.path}: expected {expected}, found {found}; {advice}")
@@ -56,7 +66,10 @@ def verify_files(folder: Path, files: Sequence[FileEntry], what: str, advice: st
             raise differs(entry, f"{entry.size} bytes", "no such file")
         if path.stat().st_size != entry.size:
             raise differs(entry, f"{entry.size} bytes", f"{path.stat().st_size} bytes")
-    hashes = several_at_once(sha256_of, [folder / entry.path for entry in files])
-    for entry, found in zip(files, hashes, strict=True):
+
+    def hash_of(entry: FileEntry) -> str:
+        return brought.hashes.get(entry.path) or sha256_of(folder / entry.path)
+
+    for entry, found in zip(files, several_at_once(hash_of, files), strict=True):
         if found != entry.sha256:
             raise differs(entry, f"SHA-256 {entry.sha256[:16]}…", f"{found[:16]}…")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.store import leases
-from rlgen_k8s.store.files import FileEntry
+from rlgen_k8s.store.files import Brought, FileEntry
 
 _UNWRITABLE = {
     errno.EROFS: "read-only",
@@ -120,9 +120,9 @@ class FolderBlobs:
             for parent in sorted(parent for parent in parents if parent.is_relative_to(self.root)):
                 _sync(parent)
 
-    def bring(self, prefix: str, files: Sequence[FileEntry], to: Path) -> Path:
+    def bring(self, prefix: str, files: Sequence[FileEntry], to: Path) -> Brought:
         """The files' own folder: nothing is copied."""
-        return self.root / prefix
+        return Brought(self.root / prefix, {})
 
     def hold(self, address: str, attempt: str) -> Callable[[], None]:
         """Lock a file beside the attempt's folder."""

@@ -111,9 +111,9 @@ class Store:
         if not files:
             tops = sorted({entry.path.split("/")[0] for entry in manifest.files})
             raise StoreError(f"result {address}: no folder {sub!r} in it; it holds {', '.join(tops)}")
-        folder = self.blobs.bring(_attempt_prefix(address, manifest.attempt), files, to)
-        verify_files(folder, files, f"result {address}", rebuild_advice(address))
-        return folder / sub if sub else folder
+        brought = self.blobs.bring(_attempt_prefix(address, manifest.attempt), files, to)
+        verify_files(brought, files, f"result {address}", rebuild_advice(address))
+        return brought.folder / sub if sub else brought.folder
 
     def delete(self, address: str) -> None:
         """Take a result out of the store, so that it is made again. Attempts that are running are left alone."""

@@ -4,6 +4,7 @@ Over HTTP every request is signed with the SHA-256 of its body and over HTTPS it
 altered on its way is refused by the server.
 """
 
+import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
 from rlgen_k8s.errors import TryAgainError, UserError
-from rlgen_k8s.store.files import FileEntry
+from rlgen_k8s.store.files import Brought, FileEntry
 from rlgen_k8s.store.manifest import MANIFEST
 from rlgen_k8s.store.threads import several_at_once
 
@@ -133,31 +134,35 @@ class S3Blobs:
             part = max(PART, -(-size // MAX_PARTS))
             self.client.put_object(self.bucket, self._object(name), stream, size, part_size=part)
 
-    def bring(self, prefix: str, files: Sequence[FileEntry], to: Path) -> Path:
+    def bring(self, prefix: str, files: Sequence[FileEntry], to: Path) -> Brought:
         """Download files to `to`; missing ones are left out."""
 
-        def download(entry: FileEntry) -> None:
+        def download(entry: FileEntry) -> str | None:
             with self._talking():
-                self._download(f"{prefix}/{entry.path}", to / entry.path)
+                return self._download(f"{prefix}/{entry.path}", to / entry.path)
 
-        several_at_once(download, files)
-        return to
+        hashes = zip(files, several_at_once(download, files), strict=True)
+        return Brought(to, {entry.path: sha256 for entry, sha256 in hashes if sha256})
 
-    def _download(self, name: str, path: Path) -> None:
+    def _download(self, name: str, path: Path) -> str | None:
+        """The SHA-256 of what came, or None. Hashed on the way: reading it again later would cost another pass."""
         try:
             response = self.client.get_object(self.bucket, self._object(name))
         except S3Error as error:
             if error.code == "NoSuchKey":
-                return
+                return None
             raise
+        digest = hashlib.sha256()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as stream:
                 for chunk in response.stream(CHUNK):
+                    digest.update(chunk)
                     stream.write(chunk)
         finally:
             response.close()
             response.release_conn()
+        return digest.hexdigest()
 
     def hold(self, address: str, attempt: str) -> Callable[[], None]:
         """Nothing: on S3 an attempt's files appear only when it publishes."""

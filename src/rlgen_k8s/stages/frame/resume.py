@@ -73,9 +73,9 @@ class StoredResume:
         manifest = parse_resume_manifest(data or b"", f"resume point {name} of {self.address}", SKIPPED)
         to = self.scratch / "resume" / name
         shutil.rmtree(to, ignore_errors=True)
-        folder = self.store.blobs.bring(f"{self._root}/{name}/files", manifest.files, to)
-        verify_files(folder, manifest.files, f"resume point {manifest.step} of {self.address}", SKIPPED)
-        return manifest, folder
+        brought = self.store.blobs.bring(f"{self._root}/{name}/files", manifest.files, to)
+        verify_files(brought, manifest.files, f"resume point {manifest.step} of {self.address}", SKIPPED)
+        return manifest, brought.folder
 
     def _remove(self, name: str) -> None:
         # The manifest goes first: a point that is half removed must not look whole.
