@@ -58,14 +58,14 @@ def close(status: Status, environ: Mapping[str, str], wait: float = WAIT_SECONDS
 def end_all(store: Store, environ: Mapping[str, str]) -> None:
     """End, in MLflow, every submission that is said to be over. Raises MlflowException when MLflow does not answer."""
     for submission, status in handover.closed(store).items():
-        if not handover.claim(store, submission):
+        if (number := handover.claim(store, submission)) is None:
             continue
         try:
             with TemporaryDirectory(prefix="rlgen-close-") as folder:
                 _end(store, submission, status, Path(folder), tracking_uri(environ))
         except MlflowException as error:
             if error.error_code not in GONE:
-                handover.release(store, submission)
+                handover.release(store, submission, number)
                 raise
             print(f"tracking: {submission} was deleted from MLflow: {error.message}", file=sys.stderr, flush=True)
         handover.forget(store, submission)

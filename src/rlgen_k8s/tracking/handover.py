@@ -5,7 +5,7 @@
     _tracking/<submission>/spool/<writer>/…      events that a pod could not send, and how far they were sent
     _tracking/<submission>/failures.json         what Argo says failed of it
     _tracking/<submission>/closed                how the submission ended: now all of it can be sent and removed
-    _tracking/<submission>/claim                 who is at that since when
+    _tracking/<submission>/claims/<number>       who is at that since when
     _tracking/models/<MLflow>/<address>          the id of a model in MLflow, put once as well
 
 No result is here: a name of a stage begins with a letter.
@@ -77,18 +77,20 @@ def forget(store: Store, submission: str) -> None:
     store.blobs.remove(f"{ROOT}/{submission}")
 
 
-def claim(store: Store, submission: str) -> bool:
-    """The right to end a submission in MLflow. One who took it and died loses it after `CLAIM_SECONDS`."""
-    name = f"{ROOT}/{submission}/claim"
-    held = store.blobs.read(name)
-    if held is not None and time.time() - float(held) > CLAIM_SECONDS:
-        store.blobs.remove(name)
-    return store.blobs.put_new(name, str(time.time()).encode())
+def claim(store: Store, submission: str) -> int | None:
+    """The right to end a submission in MLflow, as a number, or None. One who took it and died loses it after
+    `CLAIM_SECONDS`; it is never taken away, but the next number is taken, which one alone can."""
+    claims = f"{ROOT}/{submission}/claims"
+    newest = max(map(int, store.blobs.children(claims)), default=0)
+    held = store.blobs.read(f"{claims}/{newest}")
+    if held is not None and time.time() - float(held) < CLAIM_SECONDS:
+        return None
+    return newest + 1 if store.blobs.put_new(f"{claims}/{newest + 1}", str(time.time()).encode()) else None
 
 
-def release(store: Store, submission: str) -> None:
+def release(store: Store, submission: str, number: int) -> None:
     """Give the right up."""
-    store.blobs.remove(f"{ROOT}/{submission}/claim")
+    store.blobs.remove(f"{ROOT}/{submission}/claims/{number}")
 
 
 class Agreed(NamedTuple):

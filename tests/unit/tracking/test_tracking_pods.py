@@ -219,6 +219,14 @@ def test_who_stopped_a_submission_is_right_about_its_end(environ: Environ, tmp_p
 
 def test_one_exit_handler_at_a_time_ends_a_submission(tmp_path: Path) -> None:
     store = store_of(tmp_path)
-    assert sorted(at_once([lambda: handover.claim(store_of(tmp_path), SUBMISSION)] * 4)) == [False, False, False, True]
-    handover.release(store, SUBMISSION)
-    assert handover.claim(store, SUBMISSION)
+    claims = at_once([lambda: handover.claim(store_of(tmp_path), SUBMISSION)] * 4)
+    assert sorted(claims, key=bool) == [None, None, None, 1]
+    handover.release(store, SUBMISSION, 1)
+    assert handover.claim(store, SUBMISSION) == 1
+
+
+def test_one_takes_over_from_an_exit_handler_that_died(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    store.blobs.put_new(f"_tracking/{SUBMISSION}/claims/9", b"0")
+    claims = at_once([lambda: handover.claim(store_of(tmp_path), SUBMISSION)] * 4)
+    assert sorted(claims, key=bool) == [None, None, None, 10]

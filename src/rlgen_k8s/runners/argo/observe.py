@@ -29,16 +29,20 @@ class Seen:
 
 def observe(cluster: Cluster, name: str, interval: float) -> Iterator[Seen | None]:
     """What is seen of the workflow `name`, for ever; None after each `interval` seconds without news."""
-    news: queue.Queue[Seen] = queue.Queue()
+    news: queue.Queue[Seen | Exception] = queue.Queue()
     threading.Thread(target=_follow, args=(cluster, name, news), daemon=True).start()
     while True:
         try:
-            yield news.get(timeout=interval)
+            seen = news.get(timeout=interval)
         except queue.Empty:
             yield None
+            continue
+        if isinstance(seen, Exception):
+            raise seen
+        yield seen
 
 
-def _follow(cluster: Cluster, name: str, news: "queue.Queue[Seen]") -> None:
+def _follow(cluster: Cluster, name: str, news: "queue.Queue[Seen | Exception]") -> None:
     pause = threading.Event()
     while True:
         try:
@@ -49,6 +53,9 @@ def _follow(cluster: Cluster, name: str, news: "queue.Queue[Seen]") -> None:
             said = explain(error) if isinstance(error, ApiException) else brief(error)
             news.put(Seen(away=said))
             pause.wait(PAUSE_SECONDS)
+        except Exception as error:  # noqa: BLE001 (raised again where somebody waits for news)
+            news.put(error)
+            return
 
 
 def _events(cluster: Cluster, name: str) -> Iterator[dict[str, Any]]:
