@@ -13,9 +13,9 @@ def condition(kind, status, reason="", message=""):
     return {"type": kind, "status": status, "reason": reason, "message": message}
 
 
-def event(reason, message, kind="Warning", at="2026-11-21T09:30:00Z", name="p"):
+def event(reason, message, at="2026-11-21T09:30:00Z", name="p"):
     return {
-        "type": kind,
+        "type": "Warning",
         "reason": reason,
         "message": message,
         "lastTimestamp": at,
@@ -47,7 +47,6 @@ def test_what_kubernetes_warned_of_last_counts_while_a_pod_starts():
     events = [
         event("FailedMount", 'secret "rlgen-store" not found', at="2026-11-21T09:31:00Z"),
         event("FailedScheduling", "0/1 nodes are available", at="2026-11-21T09:30:00Z"),
-        event("Scheduled", "assigned", kind="Normal", at="2026-11-21T09:32:00Z"),
         event("Failed", "of another pod", name="q", at="2026-11-21T09:33:00Z"),
     ]
     said = reason(pod(condition("PodScheduled", "True"), containerStatuses=waiting), by_pod(events)["p"])

@@ -10,8 +10,9 @@ NODE_ID = "workflows.argoproj.io/node-id"
 Object = Mapping[str, Any]
 
 
-def reason(pod: Object, events: Sequence[Object]) -> str:
-    """Why `pod` is Pending; `events` are those about it, oldest first. Empty when it is only starting."""
+def reason(pod: Object, warnings: Sequence[Object]) -> str:
+    """Why `pod` is Pending; `warnings` are the events of that type about it, oldest first. Empty when it is only
+    starting."""
     status = pod.get("status", {})
     containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
     waiting = [container["state"]["waiting"] for container in containers if "waiting" in container.get("state", {})]
@@ -21,7 +22,6 @@ def reason(pod: Object, events: Sequence[Object]) -> str:
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return _line(condition)
-    warnings = [event for event in events if event.get("type") == "Warning"]
     return _line(warnings[-1]) if warnings else ""
 
 

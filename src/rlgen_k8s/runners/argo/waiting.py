@@ -44,9 +44,9 @@ class Waiting:
         pods = [pod for pod in pods if pod["status"].get("phase") == "Pending" and TASK in pod["metadata"]["labels"]]
         if not pods:
             return {}
-        about = "involvedObject.kind=Pod"
-        events = pending.by_pod(read(core.list_namespaced_event, namespace, field_selector=about)["items"])
+        about = "involvedObject.kind=Pod,type=Warning"
+        warnings = pending.by_pod(read(core.list_namespaced_event, namespace, field_selector=about)["items"])
         return {
-            pod["metadata"]["labels"][TASK]: pending.reason(pod, events.get(pod["metadata"]["name"], ()))
+            pod["metadata"]["labels"][TASK]: pending.reason(pod, warnings.get(pod["metadata"]["name"], ()))
             for pod in pods
         }
