@@ -11,7 +11,9 @@ FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
 TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
 OTHERS = [
     "table-learning", "table-seeds", "table-crosscoders", "table-cells", "table-selection", "table-matching",
-    "table-nrn", "table-mas", "table-four-cells", "table-dose", "table-loss", "figure-training", "settings", "caveats",
+    "table-nrn", "table-mas",
+    "table-cells-zero", "table-cells-raise", "table-contrasts", "figure-dose",
+    "table-dose", "table-loss", "figure-training", "settings", "caveats",
     "found", "seeds",
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rlgen_k8s.stages.analyse.activations import PromptFeatures
 from rlgen_k8s.stages.analyse.critical import TaskSamples, split
-from rlgen_k8s.stages.analyse.results import Generalization, Kind, Selection, Split, TaskResult
+from rlgen_k8s.stages.analyse.results import FeatureSets, Generalization, Kind, Selection, Split, TaskResult
 from rlgen_k8s.stages.analyse.selection import Rule, fallback, intersection, select
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stats import Overlap, overlap_of
@@ -111,6 +111,24 @@ def find(
         fallback_rule=words,
         tasks_without_samples=[task for task, item in tasks.items() if not item.selection["critical"].n],
     ), scores
+
+
+def paper_protocol(
+    samples: Samples, base: PromptFeatures, rl: PromptFeatures, settings: AnalyseSettings
+) -> FeatureSets:
+    """The paper's own protocol: features are selected on all critical samples, the same that they are measured on."""
+    row = {sample: i for i, sample in enumerate(samples.wanted)}
+    rule = Rule(settings.threshold, settings.sign_flips, settings.false_discovery_rate, settings.seed)
+    chosen = {}
+    for task, item in samples.tasks.items():
+        rows = [row[task, doc] for doc in item.only_rl]
+        chosen[task] = select(base.last[rows], rl.last[rows], None, rule)
+    shared = intersection([selection.ids for selection in chosen.values()])
+    return FeatureSets(
+        per_task={task: selection.ids for task, selection in chosen.items()},
+        intersection=shared,
+        fallback=[] if shared else fallback(chosen, settings.fallback_features)[0],
+    )
 
 
 def _overlap(ids: list[int], other: Selection | None, n_features: int) -> Overlap | None:

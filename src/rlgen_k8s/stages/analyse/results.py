@@ -91,6 +91,8 @@ class FeatureScore(Result):
     p: float
     q: float
     """Benjamini-Hochberg over the features that fire on the task's samples."""
+    family: float
+    """Max-T over the same features: p adjusted so that one false feature in any of them is as rare as it says."""
     held_out: float | None
     """The same score on the samples kept out of the selection."""
 
@@ -107,6 +109,8 @@ class Selection(Result):
     """Of the selected, those with q at most the false discovery rate."""
     significant_of_all: int
     """Of all firing features, those with q at most the rate and a positive score."""
+    family_significant: int
+    """Of the selected, those with a max-T p at most the same rate."""
 
     @property
     def ids(self) -> list[int]:
@@ -164,6 +168,15 @@ class Split(Result):
     held_out: list[int]
 
 
+class FeatureSets(Result):
+    """Features that a protocol selects on each task, and over all tasks."""
+
+    per_task: dict[str, list[int]]
+    intersection: list[int]
+    fallback: list[int]
+    """What stands in where the intersection is empty."""
+
+
 class Controls(Result):
     """Feature sets to intervene on for comparison."""
 
@@ -178,6 +191,8 @@ class Features(Result):
     fallback: list[int]
     fallback_rule: str
     per_task: dict[str, list[int]]
+    paper_protocol: FeatureSets
+    """The same procedure on all critical samples, as the paper has it: nothing is held out."""
     max_activation: dict[str, float]
     """Largest activation of each named feature in one model's branch, at any token of the reference prompts."""
     controls: Controls

@@ -17,8 +17,8 @@ from rlgen_k8s.stages.analyse.activations import PromptFeatures, prompt_features
 from rlgen_k8s.stages.analyse.controls import matched_sets
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
 from rlgen_k8s.stages.analyse.families import analyse_family
-from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find
-from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, Generalization
+from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find, paper_protocol
+from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, FeatureSets, Generalization
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
 from rlgen_k8s.stages.contract import CHECKPOINTS, Context
@@ -57,7 +57,8 @@ def run(context: Context[AnalyseSettings]) -> None:
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
         generalization=generalization,
     )
-    features = _features(samples, generalization, read.reference, joint, settings)
+    by_paper = paper_protocol(samples, read.wanted["base"], read.wanted["rl"], settings)
+    features = _features(samples, generalization, by_paper, read.reference, joint, settings)
     (context.out / "analysis.json").write_text(result.model_dump_json(indent=1) + "\n")
     (context.out / "features.json").write_text(features.model_dump_json(indent=1) + "\n")
     np.savez_compressed(context.out / "arrays.npz", **arrays)  # type: ignore[arg-type]
@@ -119,6 +120,7 @@ def _samples(inputs: Mapping[str, Path], settings: AnalyseSettings) -> Samples:
 def _features(
     samples: Samples,
     found: Generalization,
+    by_paper: FeatureSets,
     references: Mapping[str, PromptFeatures],
     joint: Crosscoder,
     settings: AnalyseSettings,
@@ -135,12 +137,14 @@ def _features(
         n_sets=settings.random_sets,
         rng=np.random.default_rng(settings.seed),
     )
-    named = sorted({*chosen, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
+    of_paper = by_paper.intersection or by_paper.fallback
+    named = sorted({*chosen, *of_paper, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
     return Features(
         generalization=found.intersection,
         fallback=found.fallback,
         fallback_rule=found.fallback_rule,
         per_task=per_task,
+        paper_protocol=by_paper,
         max_activation={str(i): float(largest[i]) for i in named},
         controls=Controls(random_features=random_sets),
         critical={task: kinds["critical"] for task, kinds in samples.splits.items()},

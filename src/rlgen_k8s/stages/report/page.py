@@ -32,7 +32,8 @@ def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str]
         features.mas_table(run),
         features.selection_table(run),
         *(interventions.intervention_table(run, d, seen) for seen in (True, False) for d in ("zero", "raise")),
-        interventions.four_cells_table(run),
+        *(interventions.four_cells_table(run, d) for d in ("zero", "raise")),
+        interventions.contrast_table(run),
         interventions.dose_table(run),
         interventions.loss_table(run),
     ]
