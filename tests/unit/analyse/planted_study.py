@@ -27,6 +27,8 @@ CHANCE |= {"logiqa": 0.25, "piqa": 0.5}
 CRITICAL, REVERSE, SAME = "!", "~", "?"
 SHIFTS = {CRITICAL: {1: 3.0, 2: 2.0, 3: 0.3}, REVERSE: {5: 2.0}}
 SCALE = {"base": 2.0, "sft": 1.0, "rl": 0.5}
+DRIFTS = {(name, k): size * k for name, size in (("sft", 0.06), ("rl", 0.02)) for k in range(1, 6)}
+"""How far each checkpoint's predictions are from base: SFT's first is where RL's third is."""
 SFT_TOP = tuple(range(10, 10 + TOP))
 
 
@@ -59,6 +61,17 @@ def write_models(folder: Path) -> dict[str, Path]:
         model.save_pretrained(path)
         tokenizer.save_pretrained(path)
     return folders
+
+
+def moved(base: Path, name: str, k: int) -> Path:
+    """A checkpoint: base with its final norm's weight changed by `DRIFTS`, one and the same way for all."""
+    model = Qwen3ForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.model.norm.weight += DRIFTS[name, k] * torch.randn(D_MODEL, generator=torch.Generator().manual_seed(9))
+    path = base.parent / f"{name}-{k}"
+    model.save_pretrained(path)
+    PreTrainedTokenizerFast.from_pretrained(base).save_pretrained(path)
+    return path
 
 
 def joint_crosscoder() -> Crosscoder:
@@ -133,7 +146,12 @@ def _row(task: str, doc_id: int, outcome: float, prompt: str, correct: list[floa
 
 def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
     """All inputs of `analyse`, by name."""
-    inputs = {f"model-{name}": path for name, path in write_models(folder / "models").items()}
+    models = write_models(folder / "models")
+    inputs = {"model-base": models["base"], "model-rl-5": models["rl"]}
+    inputs |= {f"model-{name}-{k}": moved(models["base"], name, k) for name, k in DRIFTS if (name, k) != ("rl", 5)}
+    inputs["corpus"] = folder / "corpus"
+    inputs["corpus"].mkdir()
+    np.save(inputs["corpus"] / "evaluation.npy", np.random.default_rng(3).integers(3, 33, (40, 16), dtype=np.int32))
     for name, samples in evaluations(critical).items():
         inputs[f"evaluation-{name}"] = path = folder / f"evaluation-{name}"
         path.mkdir()

@@ -73,7 +73,7 @@ def _stage(run, settings, inputs, out):  # type: ignore[no-untyped-def]
 
 def _write(folder: Path, name: str, inputs: dict[str, Path], files: dict[str, str]) -> None:
     inputs[name] = folder / name
-    inputs[name].mkdir()
+    inputs[name].mkdir(exist_ok=True)
     for path, text in files.items():
         (inputs[name] / path).write_text(text)
 

@@ -73,6 +73,16 @@ class Family(Result):
     transitions: list[Transition]
 
 
+class Drift(Result):
+    """How far the checkpoints' next-token distributions have moved from base on held-out text."""
+
+    kl: dict[str, list[Interval]]
+    """By family, at each checkpoint: `KL(p_base ‖ p_tuned)` in nats a token; interval and n over sequences."""
+    n_tokens: int
+    nearest: dict[str, int]
+    """By family, the checkpoint (from 1) of the pair whose KLs are nearest by ratio."""
+
+
 class Cells(Result):
     """How many samples of a task each model gets right."""
 
@@ -158,6 +168,7 @@ class Analysis(Result):
     """Bin edges of every histogram."""
     families: dict[str, Family]
     mas: dict[str, Distribution]
+    drift: Drift
     generalization: Generalization
 
 

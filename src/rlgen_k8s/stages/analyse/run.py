@@ -1,12 +1,13 @@
 """The stage: read, compute, write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores
 from rlgen_k8s.crosscoder.model import Crosscoder
@@ -16,12 +17,15 @@ from rlgen_k8s.lm.middle import middle_layer
 from rlgen_k8s.stages.analyse.activations import PromptFeatures, prompt_features
 from rlgen_k8s.stages.analyse.controls import matched_sets
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
+from rlgen_k8s.stages.analyse.drift import divergence_from, nearest_pair
 from rlgen_k8s.stages.analyse.families import analyse_family
 from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find, paper_protocol
-from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, FeatureSets, Generalization
+from rlgen_k8s.stages.analyse.results import Analysis, Controls, Drift, Family, Features, FeatureSets, Generalization
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
 from rlgen_k8s.stages.contract import CHECKPOINTS, Context
+from rlgen_k8s.stages.corpus.packed import open_tokens
+from rlgen_k8s.stats import bootstrap_mean
 
 FAMILIES = ("sft", "rl")
 
@@ -44,7 +48,12 @@ def run(context: Context[AnalyseSettings]) -> None:
     arrays |= {f"mas-{name}": scores for name, scores in attribution.items()}
 
     samples = _samples(inputs, settings)
-    read = _read_models(context, samples, joint)
+    text = open_tokens(inputs["corpus"], "evaluation")[: settings.drift_sequences]
+    done = _progress(
+        context, 2 * (len(samples.wanted) + len(samples.reference)) + len(FAMILIES) * CHECKPOINTS * len(text)
+    )
+    read = _read_models(context, samples, joint, done)
+    drift = _drift(context, text, done)
     generalization, scores = find(samples, read.wanted["base"], read.wanted["rl"], read.layer, settings)
     arrays |= scores
     result = Analysis(
@@ -55,6 +64,7 @@ def run(context: Context[AnalyseSettings]) -> None:
         edges=[float(edge) for edge in edges],
         families=families,
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
+        drift=drift,
         generalization=generalization,
     )
     by_paper = paper_protocol(samples, read.wanted["base"], read.wanted["rl"], settings)
@@ -74,23 +84,46 @@ class _Read:
     reference: dict[str, PromptFeatures]
 
 
-def _read_models(context: Context[AnalyseSettings], samples: Samples, joint: Crosscoder) -> _Read:
-    """Run base and RL, one after the other, on the samples' prompts."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def _progress(context: Context[AnalyseSettings], goal: int) -> Callable[[int], None]:
+    """What adds to the prompts and sequences read so far."""
     read = 0
-    goal = 2 * (len(samples.wanted) + len(samples.reference))
 
     def done(n: int) -> None:
         nonlocal read
         read += n
         context.progress(read, goal)
 
+    return done
+
+
+def _load(folder: Path) -> PreTrainedModel:
+    model = load_model(folder)
+    torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    return model
+
+
+def _drift(context: Context[AnalyseSettings], text: NDArray[np.int32], done: Callable[[int], None]) -> Drift:
+    """KL from base of every checkpoint, one after the other."""
+    inputs, settings = context.inputs, context.settings
+    base = _load(inputs["model-base"])
+    kl = {}
+    for name in FAMILIES:
+        folders = [inputs[f"model-{name}-{k}"] for k in range(1, CHECKPOINTS + 1)]
+        moved = [divergence_from(base, folder, text, settings.drift_batch, done) for folder in folders]
+        kl[name] = [bootstrap_mean(by_sequence, settings.seed) for by_sequence in moved]
+    pair = nearest_pair(*([found.mean or 0.0 for found in kl[name]] for name in FAMILIES))
+    return Drift(kl=kl, n_tokens=text.size, nearest=dict(zip(FAMILIES, pair, strict=True)))
+
+
+def _read_models(
+    context: Context[AnalyseSettings], samples: Samples, joint: Crosscoder, done: Callable[[int], None]
+) -> _Read:
+    """Run base and RL, one after the other, on the samples' prompts."""
     layer = 0
     found: dict[str, list[PromptFeatures]] = {}
-    for name in ("base", "rl"):
-        folder = context.inputs[f"model-{name}"]
-        model, tokenizer = load_model(folder), load_tokenizer(folder)
-        torch.nn.Module.to(model, device)
+    for name, source in (("base", "model-base"), ("rl", f"model-rl-{CHECKPOINTS}")):
+        folder = context.inputs[source]
+        model, tokenizer = _load(folder), load_tokenizer(folder)
         layer = middle_layer(model)
         found[name] = [
             prompt_features(

@@ -11,6 +11,7 @@ from rlgen_k8s.stages.report.figures.style import TITLES
 from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.learning import HELD_OUT, Comparison, Learnt, of, transfer
 from rlgen_k8s.stages.report.paper import TASK_TITLES
+from rlgen_k8s.stages.report.tables.drift import apart_at_equal_drift, pair_words
 from rlgen_k8s.stats import Interval
 
 LIKE, PARTLY, UNLIKE = "as in the paper", "in part as in the paper", "unlike the paper"
@@ -99,9 +100,11 @@ def _specificity(run: Run) -> Finding:
     )
     if not any(tail.mean for tail in tails.values()):
         return Finding("Does SFT make more features of its own?", NOTHING, f"{text} Neither made features of its own.")
+    matched = apart_at_equal_drift(run, ">0.7")
+    text += f" At the most equal drift from base, {pair_words(run)}, the difference is {words(matched, True)} points."
     verdict = UNCLEAR
     if _above(tails["sft"], tails["rl"]):
-        verdict = LIKE
+        verdict = LIKE if _beyond_zero(matched, 1) else PARTLY
     elif _above(tails["rl"], tails["sft"]):
         verdict = UNLIKE
     return Finding("Does SFT make more features of its own?", verdict, text)

@@ -11,7 +11,7 @@ from rlgen_k8s.stages.report.learning import compare_all, learnt_by_seed
 from rlgen_k8s.stages.report.paper import PAPER
 from rlgen_k8s.stages.report.plots import all_figures
 from rlgen_k8s.stages.report.settings import ReportSettings
-from rlgen_k8s.stages.report.tables import accuracy, features, interventions, seeds
+from rlgen_k8s.stages.report.tables import accuracy, drift, features, interventions, seeds
 
 
 def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str], str]:
@@ -28,6 +28,7 @@ def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str]
         accuracy.cells_table(run, seed),
         features.crosscoder_table(run),
         features.specificity_table(run),
+        drift.drift_table(run),
         features.matching_table(run),
         features.mas_table(run),
         features.selection_table(run),
@@ -51,6 +52,8 @@ def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str]
         summary=one_line(found),
         figures=figures,
         tables={table.id: table for table in made},
+        pair=drift.pair_words(run),
+        ends=drift.last_words(run),
         units=interventions.units(run),
         reference=reference,
         facts=data_facts(run),

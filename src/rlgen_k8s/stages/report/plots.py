@@ -7,6 +7,7 @@ from rlgen_k8s.stages.intervene.results import POOLED
 from rlgen_k8s.stages.report.effects import control, docs_of, dose_rows, main_row, reanswering
 from rlgen_k8s.stages.report.figures.distributions import mas_figure, nrn_figure
 from rlgen_k8s.stages.report.figures.doses import DoseCurve, dose_figure
+from rlgen_k8s.stages.report.figures.drift import drift_figure
 from rlgen_k8s.stages.report.figures.overlaps import checkpoint_figure, task_figure
 from rlgen_k8s.stages.report.figures.points import Panel, Series, dot_figure
 from rlgen_k8s.stages.report.figures.ranks import rank_figure
@@ -27,6 +28,8 @@ def all_figures(run: Run, seed: int) -> dict[str, str]:
         "accuracy": _accuracy(run, seed),
         "training": training_figure({name: (label, _curve(run, name, key)) for name, (label, key) in CURVES.items()}),
         "nrn": nrn_figure(analysis.families, analysis.edges),
+        "drift": drift_figure(analysis.drift),
+        "nrn-drift": nrn_figure(analysis.families, analysis.edges, "nrn-drift", analysis.drift.nearest),
         "overlap": checkpoint_figure(analysis.families, analysis.top),
         **{f"ranks-{name}": rank_figure(name, family, analysis.top) for name, family in analysis.families.items()},
         "mas": mas_figure(analysis.mas, analysis.edges),

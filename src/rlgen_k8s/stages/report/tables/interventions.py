@@ -114,8 +114,8 @@ def contrast_table(run: Run) -> Table:
         "Difference-in-differences: what is left of the change",
         "In points, on the held-out half of the critical samples and on the unseen tasks: the change by the "
         "intervention less (1) the mean change by the matched random features and (2) by the random directions, both "
-        "on the same samples; (3) less its own change on samples that the model answered as it did the critical ones, but "
-        "RL did not change (both right for zero, both wrong for raised), in the same proportions of tasks; (4) the "
+        "on the same samples; (3) less its own change on samples that the model answered as it did the critical ones, "
+        "but RL did not change (both right for zero, both wrong for raised), in the same proportions of tasks; (4) the "
         "same, less what the first set of random features does there and here. Zero in the interval: "
         "no effect of its own is shown.",
         ["Intervention: task", "(1) Random features", "(2) Random directions", "(3) Unchanged by RL", "(4) Both"],
