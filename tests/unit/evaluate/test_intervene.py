@@ -81,6 +81,7 @@ def intervened(
         "fallback_rule": "features chosen in most tasks",
         "max_activation": {"0": 1.5, "2": 0.0},
         "paper_protocol": {"per_task": {}, "intersection": [1, 2], "fallback": []},
+        "of_interest": [0, 5],
         "controls": {"random_features": CONTROLS},
         "critical": halves,
         "unseen_critical": {"logiqa": world.critical["logiqa"]},
@@ -182,6 +183,15 @@ def test_differences_in_differences_are_those_of_the_samples(world: World, tmp_p
         assert triple["mean"] == pytest.approx(by_hand)
     assert beside["reference"] == len(reference)
     assert {c["split"] for c in results["contrasts"] if c["task"] == "all"} == {"held_out", "unseen"}
+
+
+def test_each_feature_of_interest_is_edited_alone(world: World, tmp_path: Path):
+    results = intervened(world, tmp_path / "out", generalization=[5], settings={"feature_sequences": 5})
+    assert set(results["alone"]) == {"0", "5"}
+    of_set = next(row for row in results["loss"] if row["kind"] == "main")
+    for ours, theirs in (("loss", "change"), ("divergence", "divergence")):
+        assert results["alone"]["5"][ours] == of_set[theirs]
+        assert results["alone"]["0"][ours] != of_set[theirs]
 
 
 def test_the_papers_protocol_can_be_left_out(world: World, tmp_path: Path):

@@ -16,7 +16,7 @@ from rlgen_k8s.stages.intervene.conditions import Condition
 from rlgen_k8s.stages.intervene.contrasts import contrasts
 from rlgen_k8s.stages.intervene.edits import unchanged
 from rlgen_k8s.stages.intervene.loss import OnText
-from rlgen_k8s.stages.intervene.results import Outcome, Results, loss_row, rows_of
+from rlgen_k8s.stages.intervene.results import Outcome, Results, alone, loss_row, rows_of
 from rlgen_k8s.stages.report.run import run as report
 from rlgen_k8s.stages.report.settings import ReportSettings
 
@@ -200,6 +200,10 @@ def _intervention(folder: Path, inputs: dict[str, Path], features: Features, dir
         rows=rows,
         contrasts=contrasts(answered, outcomes, whole, direction, 0) if chosen else [],
         loss=losses if chosen else [],
+        alone={
+            i: alone(OnText(text, np.zeros(64)), OnText(text + 0.01, np.full(64, 0.01) * text))
+            for i in (features.of_interest if chosen else [])
+        },
     )
     out = folder / f"intervene-{model}"
     out.mkdir()

@@ -1,6 +1,6 @@
 """From two evaluations and the joint crosscoder to the generalization features and their controls."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from rlgen_k8s.stages.analyse.critical import TaskSamples, split
 from rlgen_k8s.stages.analyse.results import FeatureSets, Generalization, Kind, Selection, Split, TaskResult
 from rlgen_k8s.stages.analyse.selection import Rule, fallback, intersection, select
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
-from rlgen_k8s.stats import Overlap, overlap_of
+from rlgen_k8s.stats import Interval, Overlap, bootstrap_mean, overlap_of
 
 KINDS: tuple[Kind, ...] = ("critical", "reverse", "unchanged")
 Sample = tuple[str, int]
@@ -129,6 +129,21 @@ def paper_protocol(
         intersection=shared,
         fallback=[] if shared else fallback(chosen, settings.fallback_features)[0],
     )
+
+
+def held_out_scores(
+    samples: Samples, base: PromptFeatures, rl: PromptFeatures, features: Sequence[int], seed: int
+) -> dict[int, dict[str, Interval]]:
+    """Generalization score of each of `features` on each task's held-out critical samples."""
+    row = {sample: i for i, sample in enumerate(samples.wanted)}
+    held_out = {task: [row[task, doc] for doc in kinds["critical"].held_out] for task, kinds in samples.splits.items()}
+    return {
+        feature: {
+            task: bootstrap_mean(rl.last[rows, feature] - base.last[rows, feature], seed)
+            for task, rows in held_out.items()
+        }
+        for feature in features
+    }
 
 
 def _overlap(ids: list[int], other: Selection | None, n_features: int) -> Overlap | None:

@@ -172,6 +172,54 @@ class Analysis(Result):
     generalization: Generalization
 
 
+class Snippet(Result):
+    """A stretch of held-out text around a token on which a feature fires strongly."""
+
+    tokens: list[str]
+    activations: list[float]
+    """On each token, at the crosscoder's scale; 0 on separators."""
+    peak: int
+    """Index of that token."""
+
+
+class LensWords(Result):
+    """The next tokens for and against which a decoder direction speaks, with their logits, strongest first."""
+
+    promoted: list[tuple[str, float]]
+    suppressed: list[tuple[str, float]]
+
+
+class Portrait(Result):
+    """What is known of one feature of the joint crosscoder."""
+
+    feature: int
+    reasons: list[str]
+    """Why it is of interest."""
+    mas: dict[str, float]
+    nrn: dict[str, float]
+    """Of each tuned model against base, from the joint decoder."""
+    fires: float
+    """Share of the held-out tokens with an activation above 0."""
+    n_tokens: int
+    largest: float
+    histogram: list[int]
+    edges: list[float]
+    """Bin edges of `histogram`: tokens by activation."""
+    lens: dict[str, LensWords]
+    """By model."""
+    examples: list[Snippet]
+    """Strongest first, at most one a sequence."""
+    scores: dict[str, Interval]
+    """Generalization score on each task's held-out critical samples."""
+
+
+class Portraits(Result):
+    """`portraits.json`: the features of interest."""
+
+    version: Literal[1] = 1
+    features: list[Portrait]
+
+
 class Split(Result):
     """A task's critical samples, by `doc_id`."""
 
@@ -204,6 +252,8 @@ class Features(Result):
     per_task: dict[str, list[int]]
     paper_protocol: FeatureSets
     """The same procedure on all critical samples, as the paper has it: nothing is held out."""
+    of_interest: list[int]
+    """Features with a page of their own in the report."""
     max_activation: dict[str, float]
     """Largest activation of each named feature in one model's branch, at any token of the reference prompts."""
     controls: Controls

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores
@@ -19,19 +20,32 @@ from rlgen_k8s.stages.analyse.controls import matched_sets
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
 from rlgen_k8s.stages.analyse.drift import divergence_from, nearest_pair
 from rlgen_k8s.stages.analyse.families import analyse_family
-from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find, paper_protocol
-from rlgen_k8s.stages.analyse.results import Analysis, Controls, Drift, Family, Features, FeatureSets, Generalization
+from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find, held_out_scores, paper_protocol
+from rlgen_k8s.stages.analyse.interest import features_of_interest
+from rlgen_k8s.stages.analyse.portraits import portraits
+from rlgen_k8s.stages.analyse.results import (
+    Analysis,
+    Controls,
+    Drift,
+    Family,
+    Features,
+    FeatureSets,
+    Generalization,
+    Portraits,
+)
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
 from rlgen_k8s.stages.contract import CHECKPOINTS, Context
-from rlgen_k8s.stages.corpus.packed import open_tokens
+from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
 from rlgen_k8s.stats import bootstrap_mean
 
 FAMILIES = ("sft", "rl")
+FINAL = {"base": "model-base"} | {name: f"model-{name}-{CHECKPOINTS}" for name in FAMILIES}
+"""The input with each model of the joint crosscoder."""
 
 
 def run(context: Context[AnalyseSettings]) -> None:
-    """Write `analysis.json`, `arrays.npz` and `features.json`."""
+    """Write `analysis.json`, `arrays.npz`, `features.json` and `portraits.json`."""
     settings, inputs = context.settings, context.inputs
     edges = np.linspace(0, 1, settings.bins + 1)
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -68,9 +82,31 @@ def run(context: Context[AnalyseSettings]) -> None:
         generalization=generalization,
     )
     by_paper = paper_protocol(samples, read.wanted["base"], read.wanted["rl"], settings)
-    features = _features(samples, generalization, by_paper, read.reference, joint, settings)
+    stored = load_file(inputs["crosscoder-joint"] / "examples.safetensors")
+    reasons = features_of_interest(
+        generalization.intersection,
+        generalization.fallback,
+        by_paper.intersection or by_paper.fallback,
+        attribution,
+        stored["histogram"].sum(dim=1).numpy() > 0,
+    )
+    features = _features(samples, generalization, by_paper, list(reasons), read.reference, joint, settings)
+    tokens = open_tokens(inputs["corpus"], "evaluation")
+    known = portraits(
+        reasons,
+        joint,
+        stored,
+        {name: _load(inputs[source]) for name, source in FINAL.items()},
+        load_tokenizer(inputs["model-base"]),
+        tokens,
+        tokens != load_corpus_info(inputs["corpus"]).separator,
+        attribution,
+        held_out_scores(samples, read.wanted["base"], read.wanted["rl"], list(reasons), settings.seed),
+        settings.drift_batch,
+    )
     (context.out / "analysis.json").write_text(result.model_dump_json(indent=1) + "\n")
     (context.out / "features.json").write_text(features.model_dump_json(indent=1) + "\n")
+    (context.out / "portraits.json").write_text(Portraits(features=known).model_dump_json() + "\n")
     np.savez_compressed(context.out / "arrays.npz", **arrays)  # type: ignore[arg-type]
     context.metrics(_figures(families, generalization), None)
 
@@ -121,8 +157,8 @@ def _read_models(
     """Run base and RL, one after the other, on the samples' prompts."""
     layer = 0
     found: dict[str, list[PromptFeatures]] = {}
-    for name, source in (("base", "model-base"), ("rl", f"model-rl-{CHECKPOINTS}")):
-        folder = context.inputs[source]
+    for name in ("base", "rl"):
+        folder = context.inputs[FINAL[name]]
         model, tokenizer = _load(folder), load_tokenizer(folder)
         layer = middle_layer(model)
         found[name] = [
@@ -154,6 +190,7 @@ def _features(
     samples: Samples,
     found: Generalization,
     by_paper: FeatureSets,
+    of_interest: list[int],
     references: Mapping[str, PromptFeatures],
     joint: Crosscoder,
     settings: AnalyseSettings,
@@ -178,6 +215,7 @@ def _features(
         fallback_rule=found.fallback_rule,
         per_task=per_task,
         paper_protocol=by_paper,
+        of_interest=of_interest,
         max_activation={str(i): float(largest[i]) for i in named},
         controls=Controls(random_features=random_sets),
         critical={task: kinds["critical"] for task, kinds in samples.splits.items()},

@@ -24,6 +24,8 @@ class Choice:
     features: list[int]
     paper_features: list[int]
     """What the paper's own protocol selects; empty where `paper_protocol` is off."""
+    of_interest: list[int]
+    """Features that are edited one at a time."""
     random_sets: list[list[int]]
     layer: int
     maxima: dict[int, float]
@@ -75,6 +77,7 @@ def choose(analysed: Path, base: Path, rl: Path, settings: InterveneSettings) ->
         feature_set=feature_set,
         features=features,
         paper_features=(paper["intersection"] or paper["fallback"]) if settings.paper_protocol else [],
+        of_interest=found["of_interest"],
         random_sets=found["controls"]["random_features"],
         layer=found["layer"],
         maxima={int(i): float(a) for i, a in found["max_activation"].items() if int(i) in features},

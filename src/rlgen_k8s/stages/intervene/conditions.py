@@ -24,6 +24,11 @@ class Condition:
     """Scored on all samples of the tasks, and on ordinary text; the others on critical samples only."""
 
 
+def target_of(settings: InterveneSettings) -> Target:
+    """What the whole intervention makes of a feature."""
+    return Target(goal=0.0 if settings.direction == "zero" else settings.value)
+
+
 def conditions(
     crosscoder: Crosscoder,
     features: Sequence[int],
@@ -37,7 +42,7 @@ def conditions(
     the first control of each kind are scored on everything.
     """
     model = MODEL[settings.direction]
-    target = Target(goal=0.0 if settings.direction == "zero" else settings.value)
+    target = target_of(settings)
     main = feature_edit(crosscoder, model, features, target)
     found = [Condition("before", "before", unchanged, whole=True), Condition("main", "main", main, whole=True)]
     if paper_features:

@@ -75,6 +75,17 @@ class Contrast(BaseModel):
     """Samples of `contrasts.REFERENCE` behind it; 0 where the comparison is on the same samples."""
 
 
+class Alone(BaseModel):
+    """What the edit of one feature alone does to ordinary text, in nats a token; intervals are over sequences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: Interval
+    """Change of the next-token loss."""
+    divergence: Interval
+    """`KL(untouched ‖ edited)`."""
+
+
 class Results(BaseModel):
     """`results.json`."""
 
@@ -98,6 +109,8 @@ class Results(BaseModel):
     rows: list[Row]
     contrasts: list[Contrast]
     loss: list[LossRow]
+    alone: dict[int, Alone]
+    """Each feature of interest."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +155,11 @@ def loss_row(condition: Condition, untouched: OnText, edited: OnText, length: in
         change=bootstrap_mean(edited.loss - untouched.loss),
         divergence=bootstrap_mean(edited.divergence),
     )
+
+
+def alone(untouched: OnText, edited: OnText) -> Alone:
+    """Of one feature."""
+    return Alone(loss=bootstrap_mean(edited.loss - untouched.loss), divergence=bootstrap_mean(edited.divergence))
 
 
 def _change(before: Sequence[float], after: Sequence[float], seed: int) -> dict[str, float | int | None]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from lm_eval.api.task import ConfigurableTask
 
+from rlgen_k8s.crosscoder.model import Crosscoder
 from rlgen_k8s.crosscoder.saving import load_crosscoder
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.harness.model import HarnessModel, load_harness_model
@@ -17,10 +18,11 @@ from rlgen_k8s.lm.harness.tasks import load_tasks
 from rlgen_k8s.lm.middle import edit_residual, middle_layer
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.intervene.choice import Choice, choose
-from rlgen_k8s.stages.intervene.conditions import MODEL, Condition, conditions
+from rlgen_k8s.stages.intervene.conditions import MODEL, Condition, conditions, target_of
 from rlgen_k8s.stages.intervene.contrasts import contrasts
+from rlgen_k8s.stages.intervene.edits import feature_edit
 from rlgen_k8s.stages.intervene.loss import on_text, ordinary_text
-from rlgen_k8s.stages.intervene.results import LossRow, Outcome, Outcomes, Results, loss_row, rows_of
+from rlgen_k8s.stages.intervene.results import Alone, LossRow, Outcome, Outcomes, Results, alone, loss_row, rows_of
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
 
 SAMPLES = pa.schema(
@@ -55,6 +57,7 @@ def run(context: Context[InterveneSettings]) -> None:
         rows=[],
         contrasts=[],
         loss=[],
+        alone={},
     )
     samples: list[dict[str, object]] = []
     if choice.features:
@@ -93,11 +96,12 @@ def _intervene(
         samples += _sample_rows(condition, before, after)
     compared = contrasts(answered, before, choice.groups, settings.direction, settings.seed)
     losses = _losses(model, [condition for condition in todo if condition.whole][1:], inputs["corpus"], settings)
+    one_by_one = _alone(model, crosscoder, choice.of_interest, inputs["corpus"], settings)
     same = [before[key].right == right for key, right in choice.evaluated.items()]
     changes = {f"{row.task}/{row.split}/change": row.change for row in rows if row.kind == "main"}
     context.metrics({name: change for name, change in changes.items() if change is not None}, None)
-    found = {"rows": rows, "contrasts": compared, "loss": losses, "as_evaluated": float(np.mean(same))}
-    return results.model_copy(update=found), samples
+    found = {"rows": rows, "contrasts": compared, "loss": losses, "alone": one_by_one}
+    return results.model_copy(update=found | {"as_evaluated": float(np.mean(same))}), samples
 
 
 def _losses(
@@ -106,6 +110,16 @@ def _losses(
     text = ordinary_text(corpus, settings.loss_sequences)
     untouched, *edited = on_text(model.model, text, [one.edit for one in chosen], settings.tokens_per_batch)
     return [loss_row(one, untouched, after, text.shape[1]) for one, after in zip(chosen, edited, strict=True)]
+
+
+def _alone(
+    model: HarnessModel, crosscoder: Crosscoder, features: Sequence[int], corpus: Path, settings: InterveneSettings
+) -> dict[int, Alone]:
+    text = ordinary_text(corpus, settings.feature_sequences)
+    of_model, target = MODEL[settings.direction], target_of(settings)
+    edits = [feature_edit(crosscoder, of_model, [feature], target) for feature in features]
+    untouched, *edited = on_text(model.model, text, edits, settings.tokens_per_batch)
+    return {feature: alone(untouched, after) for feature, after in zip(features, edited, strict=True)}
 
 
 def _outcomes(

@@ -68,6 +68,13 @@ class InterveneSettings(StageSettings):
     loss_sequences: int = setting(
         256, doc="Sequences of ordinary text on which the loss is measured.", unit="sequences", source="ours", ge=1
     )
+    feature_sequences: int = setting(
+        32,
+        doc="Of these, sequences on which each feature of interest is edited alone, for its page in the report.",
+        unit="sequences",
+        source="ours",
+        ge=1,
+    )
     tokens_per_batch: int = setting(32768, doc="Tokens in one forward pass.", unit="tokens", source="ours", ge=1)
 
     @model_validator(mode="after")

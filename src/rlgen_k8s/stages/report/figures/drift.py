@@ -13,6 +13,8 @@ def drift_figure(drift: Drift) -> str:
         means = [value.mean or 0.0 for value in values]
         axis.plot(epochs, means, color=COLOURS[name], linewidth=1.5, marker="o", markersize=4)
         for epoch, value in zip(epochs, values, strict=True):
+            assert value.low is not None
+            assert value.high is not None
             axis.plot([epoch, epoch], [value.low, value.high], color=COLOURS[name], linewidth=1.3, alpha=0.55)
         axis.annotate(
             TITLES[name],
