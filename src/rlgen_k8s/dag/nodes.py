@@ -123,8 +123,9 @@ def plan(study: Study) -> list[Node]:
         {
             **{f"crosscoder-{name}": trained for name, trained in crosscoders.items()},
             **{f"evaluation-{name}": evaluation for name, evaluation in main.evaluations.items()},
+            "corpus": corpus,
             "model-base": main.base,
-            "model-rl": main.final["rl"],
+            **{f"model-{name}-{k}": trained.at(f"checkpoints/{k}") for name, trained in tuned.items() for k in steps},
         },
     )
 

@@ -38,7 +38,7 @@ RETRIES = 100
 GRACE_SECONDS = 30
 USER = 65532
 SCRATCH = "/scratch"
-VIEWABLE = {"report": ("report.html", "figures")}
+VIEWABLE = {"report": ("report.html", "figures", "features")}
 """What a person looks at in Argo's UI, by stage: files and folders of the result."""
 
 POD_SECURITY = PodSecurityContext(

@@ -9,7 +9,7 @@ from rlgen_k8s.runners.home import Home
 from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.settings import Study
 
-REPORT = "report.html"
+REPORT, FEATURES = "report.html", "features"
 
 
 def copy_report(study: Study, store: Store, place: Home) -> Path:
@@ -20,5 +20,10 @@ def copy_report(study: Study, store: Store, place: Home) -> Path:
     to = place.reports / f"{study.name}.html"
     to.parent.mkdir(parents=True, exist_ok=True)
     fetched = store.fetch(node.address, place.path / "fetched" / node.key)
-    shutil.copyfile(fetched / REPORT, to)
+    pages = place.reports / study.name
+    shutil.rmtree(pages, ignore_errors=True)
+    if (fetched / FEATURES).is_dir():
+        shutil.copytree(fetched / FEATURES, pages / FEATURES)
+    # Reports of several studies stand side by side: each one's pages are in a folder of its name.
+    to.write_text((fetched / REPORT).read_text().replace(f'href="{FEATURES}/', f'href="{study.name}/{FEATURES}/'))
     return to

@@ -53,8 +53,8 @@ STAGES: dict[str, Stage] = {
         Stage("corpus", 1, CorpusSettings),
         Stage("harvest", 1, HarvestSettings),
         Stage("crosscoder", 2, CrosscoderSettings),
-        Stage("analyse", 2, AnalyseSettings),
-        Stage("intervene", 1, InterveneSettings),
-        Stage("report", 3, ReportSettings),
+        Stage("analyse", 3, AnalyseSettings),
+        Stage("intervene", 2, InterveneSettings),
+        Stage("report", 4, ReportSettings),
     )
 }

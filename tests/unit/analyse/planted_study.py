@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from rlgen_k8s.crosscoder import Firing, JointActivations, firing
 from rlgen_k8s.crosscoder.model import Crosscoder
 from rlgen_k8s.crosscoder.saving import save_crosscoder
+from rlgen_k8s.stages.corpus.packed import CorpusInfo
 
 D_MODEL, D_FEATURES, TOP = 16, 64, 6
 TASKS = ("openbookqa", "commonsense_qa", "headqa_en", "sciq", "arc_challenge")
@@ -27,6 +30,9 @@ CHANCE |= {"logiqa": 0.25, "piqa": 0.5}
 CRITICAL, REVERSE, SAME = "!", "~", "?"
 SHIFTS = {CRITICAL: {1: 3.0, 2: 2.0, 3: 0.3}, REVERSE: {5: 2.0}}
 SCALE = {"base": 2.0, "sft": 1.0, "rl": 0.5}
+DRIFTS = {(name, k): size * k for name, size in (("sft", 0.06), ("rl", 0.02)) for k in range(1, 6)}
+"""How far each checkpoint's predictions are from base: SFT's first is where RL's third is."""
+SEPARATOR = 33
 SFT_TOP = tuple(range(10, 10 + TOP))
 
 
@@ -59,6 +65,17 @@ def write_models(folder: Path) -> dict[str, Path]:
         model.save_pretrained(path)
         tokenizer.save_pretrained(path)
     return folders
+
+
+def moved(base: Path, name: str, k: int) -> Path:
+    """A checkpoint: base with its final norm's weight changed by `DRIFTS`, one and the same way for all."""
+    model = Qwen3ForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.model.norm.weight += DRIFTS[name, k] * torch.randn(D_MODEL, generator=torch.Generator().manual_seed(9))
+    path = base.parent / f"{name}-{k}"
+    model.save_pretrained(path)
+    PreTrainedTokenizerFast.from_pretrained(base).save_pretrained(path)
+    return path
 
 
 def joint_crosscoder() -> Crosscoder:
@@ -133,7 +150,15 @@ def _row(task: str, doc_id: int, outcome: float, prompt: str, correct: list[floa
 
 def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
     """All inputs of `analyse`, by name."""
-    inputs = {f"model-{name}": path for name, path in write_models(folder / "models").items()}
+    models = write_models(folder / "models")
+    inputs = {"model-base": models["base"], "model-rl-5": models["rl"]}
+    inputs |= {f"model-{name}-{k}": moved(models["base"], name, k) for name, k in DRIFTS if (name, k) != ("rl", 5)}
+    inputs["corpus"] = folder / "corpus"
+    inputs["corpus"].mkdir()
+    tokens = np.random.default_rng(3).integers(3, 33, (40, 16), dtype=np.int32)
+    tokens[:, 0] = SEPARATOR
+    np.save(inputs["corpus"] / "evaluation.npy", tokens)
+    CorpusInfo(16, SEPARATOR, "joined", "x", 1, {"evaluation": {"web": 40}}, "x").save(inputs["corpus"])
     for name, samples in evaluations(critical).items():
         inputs[f"evaluation-{name}"] = path = folder / f"evaluation-{name}"
         path.mkdir()
@@ -151,4 +176,17 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
         inputs[f"crosscoder-{name}"] = path = folder / f"crosscoder-{name}"
         path.mkdir()
         save_crosscoder(crosscoder, path)
+    found = held_out_firing(inputs, tokens)
+    save_file({name: tensor.contiguous() for name, tensor in vars(found).items()}, path / "examples.safetensors")
     return inputs
+
+
+def held_out_firing(inputs: dict[str, Path], tokens: np.ndarray) -> Firing:
+    """Where the joint crosscoder's features fire: the residual stream of a token is its embedding."""
+    kept = torch.from_numpy(tokens[tokens != SEPARATOR].astype(np.int64))
+    models = {"base": "model-base", "sft": "model-sft-5", "rl": "model-rl-5"}
+    raw = [
+        Qwen3ForCausalLM.from_pretrained(inputs[m]).model.embed_tokens.weight.detach()[kept] for m in models.values()
+    ]
+    stored = JointActivations(tuple(models), tuple(raw), tuple(SCALE[name] for name in models))
+    return firing(joint_crosscoder(), stored, torch.full((len(tokens),), tokens.shape[1] - 1))

@@ -21,11 +21,18 @@ def test_planted_generalization_features_are_found_with_their_scores(found: Any,
         assert [item.score.mean for item in selection.features] == pytest.approx([3.0, 2.0], abs=1e-5)
         assert [item.held_out for item in selection.features] == pytest.approx([3.0, 2.0], abs=1e-5)
         assert selection.n == 10
-        assert selection.significant == 2
+        assert selection.significant == selection.family_significant == 2
         assert found.features.per_task[task] == [1, 2]
     assert found.features.generalization == [1, 2]
     assert found.features.fallback == []
     assert found.features.layer == 1
+
+
+def test_the_papers_protocol_selects_on_all_critical_samples(found: Any, planted: ModuleType) -> None:
+    by_paper = found.features.paper_protocol
+    assert by_paper.intersection == [1, 2]
+    assert by_paper.fallback == []
+    assert by_paper.per_task == {task: [1, 2] for task in planted.TASKS}
 
 
 def test_the_opposite_samples_select_other_features(found: Any) -> None:

@@ -49,6 +49,7 @@ def test_noise_is_rarely_significant_though_the_threshold_always_selects() -> No
     found = select(base, rl, None, RULE)
     assert len(found.features) > 10
     assert found.significant <= 2
+    assert found.family_significant <= 1
 
 
 def test_intersection_and_fallback() -> None:

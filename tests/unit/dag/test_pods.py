@@ -94,11 +94,12 @@ def test_image_and_its_digest_are_those_of_the_place(templates):
         assert template["container"]["image"] == variables(template)["RLGEN_IMAGE"]["value"] == "i@sha256:1"
 
 
-def test_the_report_and_its_figures_can_be_looked_at(built, templates):
+def test_the_report_its_figures_and_its_features_can_be_looked_at(built, templates):
     artifacts = {item["name"]: item for item in templates["report"]["outputs"]["artifacts"]}
     assert {name: item["path"] for name, item in artifacts.items()} == {
         "report": "/scratch/artifacts/report.html",
         "figures": "/scratch/artifacts/figures",
+        "features": "/scratch/artifacts/features",
     }
     assert all(item["archive"] == {"none": {}} for item in artifacts.values())
     assert built["spec"]["artifactRepositoryRef"] == {"configMap": "artifact-repositories", "key": "rlgen"}

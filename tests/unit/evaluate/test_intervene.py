@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ from rlgen_k8s.lm.harness.model import load_harness_model
 from rlgen_k8s.lm.harness.score import score
 from rlgen_k8s.lm.harness.tasks import load_tasks
 from rlgen_k8s.lm.load import load_model
+from rlgen_k8s.lm.middle import edit_residual
 from rlgen_k8s.stages.evaluate.run import run as evaluate
 from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.frame.context import local_context
 from rlgen_k8s.stages.intervene.conditions import Condition
 from rlgen_k8s.stages.intervene.edits import unchanged
-from rlgen_k8s.stages.intervene.loss import loss_by_sequence
+from rlgen_k8s.stages.intervene.loss import on_text
 from rlgen_k8s.stages.intervene.results import Outcome, rows_of
 from rlgen_k8s.stages.intervene.run import run
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
@@ -69,13 +71,17 @@ def world(new_model: Callable[[int], Path], mirror: Path, tmp_path_factory: pyte
     return World(inputs, models, critical)
 
 
-def intervened(world: World, out: Path, *, direction: str = "zero", **features: Any) -> dict[str, Any]:
+def intervened(
+    world: World, out: Path, *, direction: str = "zero", settings: dict[str, Any] | None = None, **features: Any
+) -> dict[str, Any]:
     halves = {t: {"selection": world.critical[t][::2], "held_out": world.critical[t][1::2]} for t in TASKS}
     found = {
         "generalization": [0, 2],
         "fallback": [],
         "fallback_rule": "features chosen in most tasks",
         "max_activation": {"0": 1.5, "2": 0.0},
+        "paper_protocol": {"per_task": {}, "intersection": [1, 2], "fallback": []},
+        "of_interest": [0, 5],
         "controls": {"random_features": CONTROLS},
         "critical": halves,
         "unseen_critical": {"logiqa": world.critical["logiqa"]},
@@ -85,7 +91,7 @@ def intervened(world: World, out: Path, *, direction: str = "zero", **features: 
     (out.parent / "features" / "features.json").write_text(json.dumps(found))
     model = world.models["rl" if direction == "zero" else "base"]
     inputs = world.inputs | {"model": model, "features": out.parent / "features"}
-    run(local_context(InterveneSettings(direction=direction, **SETTINGS), inputs, out))
+    run(local_context(InterveneSettings(direction=direction, **SETTINGS, **(settings or {})), inputs, out))
     results: dict[str, Any] = json.loads((out / "results.json").read_text())
     return results
 
@@ -129,19 +135,69 @@ def test_after_is_what_the_harness_finds_with_the_stream_edited_by_hand(
 def test_every_condition_has_its_rows_and_the_loss_is_measured(world: World, tmp_path: Path):
     results = intervened(world, tmp_path / "out")
     rows = pd.DataFrame(results["rows"])
-    kinds = {"main": 1, "dose": 2, "random_features": 2, "random_directions": 2}
+    kinds = {"main": 1, "paper": 1, "dose": 2, "random_features": 2, "random_directions": 2}
     assert rows.groupby("kind")["condition"].nunique().to_dict() == kinds
     halves = rows[rows["split"].isin(["selection", "held_out", "unseen"]) & (rows["task"] != "all")]
     assert set(halves.groupby("condition")["n"].sum()) == {sum(map(len, world.critical.values()))}
     assert (halves[halves["n"] > 0]["before"] == 1).all()  # critical samples are those the RL model gets right
     cells = rows[(rows["condition"] == "main") & (rows["task"] == "all")].set_index("split")["n"]
     assert cells[["both_right", "only_base", "only_rl", "both_wrong"]].sum() == cells["whole"] == 36
-    assert [(row["kind"], row["n_sequences"], row["n_tokens"]) for row in results["loss"]] == [
+    critical = rows[rows["split"].isin(["critical", "unseen"]) & (rows["task"] != "all")]
+    assert set(critical.groupby("condition")["n"].sum()) == {sum(map(len, world.critical.values()))}
+    assert results["paper_features"] == [1, 2]
+    assert [(row["kind"], row["change"]["n"], row["n_tokens"]) for row in results["loss"]] == [
         ("main", 5, 75),
         ("random_features", 5, 75),
         ("random_directions", 5, 75),
     ]
-    assert all(row["after"] != row["before"] for row in results["loss"])
+    assert all(row["change"]["mean"] != 0 and row["divergence"]["low"] > 0 for row in results["loss"])
+
+
+def test_differences_in_differences_are_those_of_the_samples(world: World, tmp_path: Path):
+    results = intervened(world, tmp_path / "out")
+    samples = pd.read_parquet(tmp_path / "out" / "samples.parquet")
+    change = {(r.condition, r.task, r.doc_id): r.after - r.before for r in samples.itertuples()}
+    outcome = {
+        name: {(r.task, r.doc_id): r.outcome for r in pd.read_parquet(path / "samples.parquet").itertuples()}
+        for name, path in (("base", world.inputs["evaluation-base"]), ("rl", world.inputs["evaluation-rl"]))
+    }
+    found = {(c["comparison"], c["task"], c["split"]): c for c in results["contrasts"]}
+    task = "sciq"
+    critical = world.critical[task][1::2]
+    reference = [d for (t, d), right in outcome["base"].items() if t == task and right and outcome["rl"][t, d]]
+    over = {
+        name: np.mean([change[name, task, doc] for doc in critical])
+        for name in ("main", "random features 1", "random features 2", "random direction 1", "random direction 2")
+    }
+    by_hand = over["main"] - (over["random features 1"] + over["random features 2"]) / 2
+    assert found["random_features", task, "held_out"]["difference"]["mean"] == pytest.approx(by_hand)
+    by_hand = over["main"] - (over["random direction 1"] + over["random direction 2"]) / 2
+    assert found["random_directions", task, "held_out"]["difference"]["mean"] == pytest.approx(by_hand)
+    beside = found["unchanged_by_rl", task, "held_out"]
+    if reference:
+        on_all = ("main", "random features 1")
+        elsewhere = {name: np.mean([change[name, task, doc] for doc in reference]) for name in on_all}
+        assert beside["difference"]["mean"] == pytest.approx(over["main"] - elsewhere["main"])
+        by_hand = over["main"] - over["random features 1"] - elsewhere["main"] + elsewhere["random features 1"]
+        triple = found["unchanged_by_rl_and_random", task, "held_out"]["difference"]
+        assert triple["mean"] == pytest.approx(by_hand)
+    assert beside["reference"] == len(reference)
+    assert {c["split"] for c in results["contrasts"] if c["task"] == "all"} == {"held_out", "unseen"}
+
+
+def test_each_feature_of_interest_is_edited_alone(world: World, tmp_path: Path):
+    results = intervened(world, tmp_path / "out", generalization=[5], settings={"feature_sequences": 5})
+    assert set(results["alone"]) == {"0", "5"}
+    of_set = next(row for row in results["loss"] if row["kind"] == "main")
+    for ours, theirs in (("loss", "change"), ("divergence", "divergence")):
+        assert results["alone"]["5"][ours] == of_set[theirs]
+        assert results["alone"]["0"][ours] != of_set[theirs]
+
+
+def test_the_papers_protocol_can_be_left_out(world: World, tmp_path: Path):
+    results = intervened(world, tmp_path / "out", settings={"paper_protocol": False})
+    assert results["paper_features"] == []
+    assert "paper" not in {row["kind"] for row in results["rows"]}
 
 
 def test_no_features_at_all_is_a_finding_and_not_a_crash(world: World, tmp_path: Path):
@@ -180,14 +236,30 @@ def test_where_nothing_changes_the_interval_opens_to_the_side_a_change_could_go_
         assert (np.sign(row.ci_low), np.sign(row.ci_high)) == wanted
 
 
-def test_the_loss_is_the_models_own(world: World):
+def test_effects_on_text_are_the_models_own_loss_and_a_sum_over_the_vocabulary(world: World):
     model = load_model(world.models["base"])
     tokens = np.load(world.inputs["corpus"] / "evaluation.npy")
-    found = loss_by_sequence(model, tokens, tokens_per_batch=32)
-    for row, loss in zip(tokens, found, strict=True):
+
+    def push(stream: torch.Tensor) -> torch.Tensor:
+        return stream + 0.5
+
+    untouched, pushed = on_text(model, tokens, [push], tokens_per_batch=32)
+    assert not untouched.divergence.any()
+    for i, row in enumerate(tokens):
         ids = torch.tensor(row[None], dtype=torch.long)
         with torch.no_grad():
-            assert loss == pytest.approx(float(model(ids, labels=ids).loss), abs=1e-5)
+            before = model(ids, labels=ids)
+            with edit_residual(model, push):
+                after = model(ids, labels=ids)
+        assert untouched.loss[i] == pytest.approx(float(before.loss), abs=1e-5)
+        assert pushed.loss[i] == pytest.approx(float(after.loss), abs=1e-5)
+        p, q = (out.logits[0, :-1].double().softmax(dim=1).tolist() for out in (before, after))
+        by_hand = [
+            sum(a * (math.log(a) - math.log(b)) for a, b in zip(pt, qt, strict=True))
+            for pt, qt in zip(p, q, strict=True)
+        ]
+        assert pushed.divergence[i] == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-3, abs=1e-6)
+        assert pushed.divergence[i] > 0
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from rlgen_k8s.stages.analyse.run import run as analyse
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.contract import Context, ResumePoint
 from rlgen_k8s.stages.intervene.conditions import Condition
+from rlgen_k8s.stages.intervene.contrasts import contrasts
 from rlgen_k8s.stages.intervene.edits import unchanged
-from rlgen_k8s.stages.intervene.results import LossRow, Outcome, Results, rows_of
+from rlgen_k8s.stages.intervene.loss import OnText
+from rlgen_k8s.stages.intervene.results import Outcome, Results, alone, loss_row, rows_of
 from rlgen_k8s.stages.report.run import run as report
 from rlgen_k8s.stages.report.settings import ReportSettings
 
@@ -71,7 +73,7 @@ def _stage(run, settings, inputs, out):  # type: ignore[no-untyped-def]
 
 def _write(folder: Path, name: str, inputs: dict[str, Path], files: dict[str, str]) -> None:
     inputs[name] = folder / name
-    inputs[name].mkdir()
+    inputs[name].mkdir(exist_ok=True)
     for path, text in files.items():
         (inputs[name] / path).write_text(text)
 
@@ -155,8 +157,10 @@ def _intervention(folder: Path, inputs: dict[str, Path], features: Features, dir
             pair = (r, b) if model == "rl" else (b, r)
             whole[task, cell] = [key[1] for key in keys if (outcomes[key].right, other[key]) == pair]
     chosen = features.generalization or features.fallback
-    rows, samples = [], []
-    plan = [("main", "main", 0.4), ("dose 0.5", "dose", 0.25)]
+    for task, part in features.critical.items():
+        groups[task, "critical"] = whole[task, "critical"] = sorted([*part.selection, *part.held_out])
+    rows, samples, answered = [], [], {}
+    plan = [("main", "main", 0.4), ("paper", "paper", 0.6), ("dose 0.5", "dose", 0.25)]
     plan += [(f"random features {i}", "random_features", 0.1) for i in (1, 2, 3)]
     plan += [(f"random direction {i}", "random_directions", 0.05) for i in (1, 2, 3)]
     for name, kind, share in plan if chosen else []:
@@ -165,15 +169,18 @@ def _intervention(folder: Path, inputs: dict[str, Path], features: Features, dir
             for key, o in outcomes.items()
         }
         condition = Condition(name, kind, unchanged, kind == "main")  # type: ignore[arg-type]
-        rows += rows_of(condition, outcomes, after, whole if kind == "main" else groups, 0)
+        on_all = kind == "main" or name.endswith("1")
+        answered.setdefault(kind, []).append(after)
+        rows += rows_of(condition, outcomes, after, whole if on_all else groups, 0)
         samples += [
             {"condition": name, "kind": kind, "task": t, "doc_id": d, "before": outcomes[t, d].right,
              "after": o.right, "choice_before": 0, "choice_after": 0}
-            for (t, d), o in after.items() if kind == "main" or (t, d) in critical
+            for (t, d), o in after.items() if on_all or (t, d) in critical
         ]  # fmt: skip
+    text = rng.normal(2.0, 0.1, 64)
     losses = [
-        LossRow(condition=n, kind=k, n_sequences=64, n_tokens=64 * 127, before=2.0, after=2.0 + c, change=c,
-                ci_low=c - 0.01, ci_high=c + 0.01)
+        loss_row(Condition(n, k, unchanged, True), OnText(text, np.zeros(64)),  # type: ignore[arg-type]
+                 OnText(text + c, np.full(64, c) * text), 128)
         for n, k, c in (("main", "main", 0.05), ("random features 1", "random_features", 0.04))
     ]  # fmt: skip
     results = Results(
@@ -189,8 +196,14 @@ def _intervention(folder: Path, inputs: dict[str, Path], features: Features, dir
         value=3.0 if direction == "raise" else None,
         value_over_maximum={i: 3.0 / features.max_activation[str(i)] for i in chosen} if direction == "raise" else {},
         as_evaluated=0.998 if chosen else None,
+        paper_features=chosen,
         rows=rows,
+        contrasts=contrasts(answered, outcomes, whole, direction, 0) if chosen else [],
         loss=losses if chosen else [],
+        alone={
+            i: alone(OnText(text, np.zeros(64)), OnText(text + 0.01, np.full(64, 0.01) * text))
+            for i in (features.of_interest if chosen else [])
+        },
     )
     out = folder / f"intervene-{model}"
     out.mkdir()

@@ -11,7 +11,10 @@ FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
 TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
 OTHERS = [
     "table-learning", "table-seeds", "table-crosscoders", "table-cells", "table-selection", "table-matching",
-    "table-nrn", "table-mas", "table-four-cells", "table-dose", "table-loss", "figure-training", "settings", "caveats",
+    "table-nrn", "table-mas",
+    "table-cells-zero", "table-cells-raise", "table-contrasts", "figure-dose", "figure-drift", "figure-nrn-drift",
+    "table-drift",
+    "table-dose", "table-loss", "figure-training", "settings", "caveats",
     "found", "seeds",
 ]  # fmt: skip
 
@@ -61,15 +64,42 @@ def test_every_figure_and_table_of_the_paper_is_there_once(either: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_page_needs_nothing_from_outside_and_runs_nothing(either: str) -> None:
-    reader = read(either)
+def assert_stands_alone(text: str) -> list[str]:
+    """Returns the links that lead out of the page."""
+    reader = read(text)
     assert not reader.tags & {"script", "link", "img", "iframe", "object", "embed", "form"}
-    assert all(link.startswith("#") for link in reader.links)
-    assert {link[1:] for link in reader.links} <= set(reader.ids)
-    assert not re.search(r"url\((?!#)|@import|javascript:", either)
-    assert not re.search(r"https?://(?!www\.w3\.org/)", either)
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids)
+    assert not re.search(r"url\((?!#)|@import|javascript:", text)
+    assert not re.search(r"https?://(?!www\.w3\.org/)", text)
     assert reader.unbalanced == []
     assert reader.open == []
+    return [link for link in reader.links if not link.startswith("#")]
+
+
+def test_page_needs_nothing_from_outside_and_runs_nothing(either: str) -> None:
+    assert all(re.fullmatch(r"features/\d+\.html", link) for link in assert_stands_alone(either))
+
+
+def test_every_feature_of_interest_has_a_page_that_stands_alone(page: Path) -> None:
+    links = assert_stands_alone(page.read_text())
+    assert {"features/1.html", "features/2.html"} < set(links)
+    assert {page.parent / link for link in links} == set((page.parent / "features").iterdir())
+    for link in links:
+        text = (page.parent / link).read_text()
+        assert assert_stands_alone(text) == []
+        ids = {"examples", "figure-firing", "table-belonging", "table-scores", "table-effects"}
+        assert ids <= set(read(text).ids)
+
+
+def test_a_features_page_shows_what_was_planted(page: Path) -> None:
+    text = (page.parent / "features/1.html").read_text()
+    assert "generalization feature" in text
+    scores = text[text.index('id="table-scores"') :]
+    assert scores.count("<b>+3.0000</b>") == 5
+    # Held-out text knows nothing of the moved tokens: the strongest example is that of the largest embedding.
+    words = re.findall(r'class="peak"[^>]*>([^<]*)<', text)
+    assert 1 <= len(words) <= 8
+    assert all(re.fullmatch(r"w\d+", word) for word in words)
 
 
 def test_every_estimate_has_an_interval_around_it_and_n(page: Path) -> None:

@@ -1,6 +1,6 @@
 """From two evaluations and the joint crosscoder to the generalization features and their controls."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from rlgen_k8s.stages.analyse.activations import PromptFeatures
 from rlgen_k8s.stages.analyse.critical import TaskSamples, split
-from rlgen_k8s.stages.analyse.results import Generalization, Kind, Selection, Split, TaskResult
+from rlgen_k8s.stages.analyse.results import FeatureSets, Generalization, Kind, Selection, Split, TaskResult
 from rlgen_k8s.stages.analyse.selection import Rule, fallback, intersection, select
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
-from rlgen_k8s.stats import Overlap, overlap_of
+from rlgen_k8s.stats import Interval, Overlap, bootstrap_mean, overlap_of
 
 KINDS: tuple[Kind, ...] = ("critical", "reverse", "unchanged")
 Sample = tuple[str, int]
@@ -111,6 +111,39 @@ def find(
         fallback_rule=words,
         tasks_without_samples=[task for task, item in tasks.items() if not item.selection["critical"].n],
     ), scores
+
+
+def paper_protocol(
+    samples: Samples, base: PromptFeatures, rl: PromptFeatures, settings: AnalyseSettings
+) -> FeatureSets:
+    """The paper's own protocol: features are selected on all critical samples, the same that they are measured on."""
+    row = {sample: i for i, sample in enumerate(samples.wanted)}
+    rule = Rule(settings.threshold, settings.sign_flips, settings.false_discovery_rate, settings.seed)
+    chosen = {}
+    for task, item in samples.tasks.items():
+        rows = [row[task, doc] for doc in item.only_rl]
+        chosen[task] = select(base.last[rows], rl.last[rows], None, rule)
+    shared = intersection([selection.ids for selection in chosen.values()])
+    return FeatureSets(
+        per_task={task: selection.ids for task, selection in chosen.items()},
+        intersection=shared,
+        fallback=[] if shared else fallback(chosen, settings.fallback_features)[0],
+    )
+
+
+def held_out_scores(
+    samples: Samples, base: PromptFeatures, rl: PromptFeatures, features: Sequence[int], seed: int
+) -> dict[int, dict[str, Interval]]:
+    """Generalization score of each of `features` on each task's held-out critical samples."""
+    row = {sample: i for i, sample in enumerate(samples.wanted)}
+    held_out = {task: [row[task, doc] for doc in kinds["critical"].held_out] for task, kinds in samples.splits.items()}
+    return {
+        feature: {
+            task: bootstrap_mean(rl.last[rows, feature] - base.last[rows, feature], seed)
+            for task, rows in held_out.items()
+        }
+        for feature in features
+    }
 
 
 def _overlap(ids: list[int], other: Selection | None, n_features: int) -> Overlap | None:

@@ -73,6 +73,16 @@ class Family(Result):
     transitions: list[Transition]
 
 
+class Drift(Result):
+    """How far the checkpoints' next-token distributions have moved from base on held-out text."""
+
+    kl: dict[str, list[Interval]]
+    """By family, at each checkpoint: `KL(p_base ‖ p_tuned)` in nats a token; interval and n over sequences."""
+    n_tokens: int
+    nearest: dict[str, int]
+    """By family, the checkpoint (from 1) of the pair whose KLs are nearest by ratio."""
+
+
 class Cells(Result):
     """How many samples of a task each model gets right."""
 
@@ -91,6 +101,8 @@ class FeatureScore(Result):
     p: float
     q: float
     """Benjamini-Hochberg over the features that fire on the task's samples."""
+    family: float
+    """Max-T over the same features: p adjusted so that one false feature in any of them is as rare as it says."""
     held_out: float | None
     """The same score on the samples kept out of the selection."""
 
@@ -107,6 +119,8 @@ class Selection(Result):
     """Of the selected, those with q at most the false discovery rate."""
     significant_of_all: int
     """Of all firing features, those with q at most the rate and a positive score."""
+    family_significant: int
+    """Of the selected, those with a max-T p at most the same rate."""
 
     @property
     def ids(self) -> list[int]:
@@ -154,7 +168,56 @@ class Analysis(Result):
     """Bin edges of every histogram."""
     families: dict[str, Family]
     mas: dict[str, Distribution]
+    drift: Drift
     generalization: Generalization
+
+
+class Snippet(Result):
+    """A stretch of held-out text around a token on which a feature fires strongly."""
+
+    tokens: list[str]
+    activations: list[float]
+    """On each token, at the crosscoder's scale; 0 on separators."""
+    peak: int
+    """Index of that token."""
+
+
+class LensWords(Result):
+    """The next tokens for and against which a decoder direction speaks, with their logits, strongest first."""
+
+    promoted: list[tuple[str, float]]
+    suppressed: list[tuple[str, float]]
+
+
+class Portrait(Result):
+    """What is known of one feature of the joint crosscoder."""
+
+    feature: int
+    reasons: list[str]
+    """Why it is of interest."""
+    mas: dict[str, float]
+    nrn: dict[str, float]
+    """Of each tuned model against base, from the joint decoder."""
+    fires: float
+    """Share of the held-out tokens with an activation above 0."""
+    n_tokens: int
+    largest: float
+    histogram: list[int]
+    edges: list[float]
+    """Bin edges of `histogram`: tokens by activation."""
+    lens: dict[str, LensWords]
+    """By model."""
+    examples: list[Snippet]
+    """Strongest first, at most one a sequence."""
+    scores: dict[str, Interval]
+    """Generalization score on each task's held-out critical samples."""
+
+
+class Portraits(Result):
+    """`portraits.json`: the features of interest."""
+
+    version: Literal[1] = 1
+    features: list[Portrait]
 
 
 class Split(Result):
@@ -162,6 +225,15 @@ class Split(Result):
 
     selection: list[int]
     held_out: list[int]
+
+
+class FeatureSets(Result):
+    """Features that a protocol selects on each task, and over all tasks."""
+
+    per_task: dict[str, list[int]]
+    intersection: list[int]
+    fallback: list[int]
+    """What stands in where the intersection is empty."""
 
 
 class Controls(Result):
@@ -178,6 +250,10 @@ class Features(Result):
     fallback: list[int]
     fallback_rule: str
     per_task: dict[str, list[int]]
+    paper_protocol: FeatureSets
+    """The same procedure on all critical samples, as the paper has it: nothing is held out."""
+    of_interest: list[int]
+    """Features with a page of their own in the report."""
     max_activation: dict[str, float]
     """Largest activation of each named feature in one model's branch, at any token of the reference prompts."""
     controls: Controls

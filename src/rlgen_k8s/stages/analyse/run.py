@@ -1,12 +1,14 @@
 """The stage: read, compute, write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores
 from rlgen_k8s.crosscoder.model import Crosscoder
@@ -16,18 +18,34 @@ from rlgen_k8s.lm.middle import middle_layer
 from rlgen_k8s.stages.analyse.activations import PromptFeatures, prompt_features
 from rlgen_k8s.stages.analyse.controls import matched_sets
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
+from rlgen_k8s.stages.analyse.drift import divergence_from, nearest_pair
 from rlgen_k8s.stages.analyse.families import analyse_family
-from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find
-from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, Generalization
+from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find, held_out_scores, paper_protocol
+from rlgen_k8s.stages.analyse.interest import features_of_interest
+from rlgen_k8s.stages.analyse.portraits import portraits
+from rlgen_k8s.stages.analyse.results import (
+    Analysis,
+    Controls,
+    Drift,
+    Family,
+    Features,
+    FeatureSets,
+    Generalization,
+    Portraits,
+)
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
 from rlgen_k8s.stages.contract import CHECKPOINTS, Context
+from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
+from rlgen_k8s.stats import bootstrap_mean
 
 FAMILIES = ("sft", "rl")
+FINAL = {"base": "model-base"} | {name: f"model-{name}-{CHECKPOINTS}" for name in FAMILIES}
+"""The input with each model of the joint crosscoder."""
 
 
 def run(context: Context[AnalyseSettings]) -> None:
-    """Write `analysis.json`, `arrays.npz` and `features.json`."""
+    """Write `analysis.json`, `arrays.npz`, `features.json` and `portraits.json`."""
     settings, inputs = context.settings, context.inputs
     edges = np.linspace(0, 1, settings.bins + 1)
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -44,7 +62,12 @@ def run(context: Context[AnalyseSettings]) -> None:
     arrays |= {f"mas-{name}": scores for name, scores in attribution.items()}
 
     samples = _samples(inputs, settings)
-    read = _read_models(context, samples, joint)
+    text = open_tokens(inputs["corpus"], "evaluation")[: settings.drift_sequences]
+    done = _progress(
+        context, 2 * (len(samples.wanted) + len(samples.reference)) + len(FAMILIES) * CHECKPOINTS * len(text)
+    )
+    read = _read_models(context, samples, joint, done)
+    drift = _drift(context, text, done)
     generalization, scores = find(samples, read.wanted["base"], read.wanted["rl"], read.layer, settings)
     arrays |= scores
     result = Analysis(
@@ -55,11 +78,35 @@ def run(context: Context[AnalyseSettings]) -> None:
         edges=[float(edge) for edge in edges],
         families=families,
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
+        drift=drift,
         generalization=generalization,
     )
-    features = _features(samples, generalization, read.reference, joint, settings)
+    by_paper = paper_protocol(samples, read.wanted["base"], read.wanted["rl"], settings)
+    stored = load_file(inputs["crosscoder-joint"] / "examples.safetensors")
+    reasons = features_of_interest(
+        generalization.intersection,
+        generalization.fallback,
+        by_paper.intersection or by_paper.fallback,
+        attribution,
+        stored["histogram"].sum(dim=1).numpy() > 0,
+    )
+    features = _features(samples, generalization, by_paper, list(reasons), read.reference, joint, settings)
+    tokens = open_tokens(inputs["corpus"], "evaluation")
+    known = portraits(
+        reasons,
+        joint,
+        stored,
+        {name: _load(inputs[source]) for name, source in FINAL.items()},
+        load_tokenizer(inputs["model-base"]),
+        tokens,
+        tokens != load_corpus_info(inputs["corpus"]).separator,
+        attribution,
+        held_out_scores(samples, read.wanted["base"], read.wanted["rl"], list(reasons), settings.seed),
+        settings.drift_batch,
+    )
     (context.out / "analysis.json").write_text(result.model_dump_json(indent=1) + "\n")
     (context.out / "features.json").write_text(features.model_dump_json(indent=1) + "\n")
+    (context.out / "portraits.json").write_text(Portraits(features=known).model_dump_json() + "\n")
     np.savez_compressed(context.out / "arrays.npz", **arrays)  # type: ignore[arg-type]
     context.metrics(_figures(families, generalization), None)
 
@@ -73,23 +120,46 @@ class _Read:
     reference: dict[str, PromptFeatures]
 
 
-def _read_models(context: Context[AnalyseSettings], samples: Samples, joint: Crosscoder) -> _Read:
-    """Run base and RL, one after the other, on the samples' prompts."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def _progress(context: Context[AnalyseSettings], goal: int) -> Callable[[int], None]:
+    """What adds to the prompts and sequences read so far."""
     read = 0
-    goal = 2 * (len(samples.wanted) + len(samples.reference))
 
     def done(n: int) -> None:
         nonlocal read
         read += n
         context.progress(read, goal)
 
+    return done
+
+
+def _load(folder: Path) -> PreTrainedModel:
+    model = load_model(folder)
+    torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    return model
+
+
+def _drift(context: Context[AnalyseSettings], text: NDArray[np.int32], done: Callable[[int], None]) -> Drift:
+    """KL from base of every checkpoint, one after the other."""
+    inputs, settings = context.inputs, context.settings
+    base = _load(inputs["model-base"])
+    kl = {}
+    for name in FAMILIES:
+        folders = [inputs[f"model-{name}-{k}"] for k in range(1, CHECKPOINTS + 1)]
+        moved = [divergence_from(base, folder, text, settings.drift_batch, done) for folder in folders]
+        kl[name] = [bootstrap_mean(by_sequence, settings.seed) for by_sequence in moved]
+    pair = nearest_pair(*([found.mean or 0.0 for found in kl[name]] for name in FAMILIES))
+    return Drift(kl=kl, n_tokens=text.size, nearest=dict(zip(FAMILIES, pair, strict=True)))
+
+
+def _read_models(
+    context: Context[AnalyseSettings], samples: Samples, joint: Crosscoder, done: Callable[[int], None]
+) -> _Read:
+    """Run base and RL, one after the other, on the samples' prompts."""
     layer = 0
     found: dict[str, list[PromptFeatures]] = {}
     for name in ("base", "rl"):
-        folder = context.inputs[f"model-{name}"]
-        model, tokenizer = load_model(folder), load_tokenizer(folder)
-        torch.nn.Module.to(model, device)
+        folder = context.inputs[FINAL[name]]
+        model, tokenizer = _load(folder), load_tokenizer(folder)
         layer = middle_layer(model)
         found[name] = [
             prompt_features(
@@ -119,6 +189,8 @@ def _samples(inputs: Mapping[str, Path], settings: AnalyseSettings) -> Samples:
 def _features(
     samples: Samples,
     found: Generalization,
+    by_paper: FeatureSets,
+    of_interest: list[int],
     references: Mapping[str, PromptFeatures],
     joint: Crosscoder,
     settings: AnalyseSettings,
@@ -135,12 +207,15 @@ def _features(
         n_sets=settings.random_sets,
         rng=np.random.default_rng(settings.seed),
     )
-    named = sorted({*chosen, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
+    of_paper = by_paper.intersection or by_paper.fallback
+    named = sorted({*chosen, *of_paper, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
     return Features(
         generalization=found.intersection,
         fallback=found.fallback,
         fallback_rule=found.fallback_rule,
         per_task=per_task,
+        paper_protocol=by_paper,
+        of_interest=of_interest,
         max_activation={str(i): float(largest[i]) for i in named},
         controls=Controls(random_features=random_sets),
         critical={task: kinds["critical"] for task, kinds in samples.splits.items()},

@@ -37,13 +37,15 @@ def select(
     """
     difference = rl.astype(np.float64) - base.astype(np.float64)
     if len(difference) == 0:
-        return Selection(n=0, largest=None, features=[], firing=0, significant=0, significant_of_all=0)
+        return Selection(
+            n=0, largest=None, features=[], firing=0, significant=0, significant_of_all=0, family_significant=0
+        )
     scores = difference.mean(axis=0)
     firing = np.flatnonzero((rl > 0).any(axis=0) | (base > 0).any(axis=0))
-    p, q = np.ones(len(scores)), np.ones(len(scores))
+    p, q, family = (np.ones(len(scores)) for _ in range(3))
     if len(firing):
-        p[firing] = sign_flip_columns(difference[:, firing], rule.seed, rule.sign_flips)
-        q[firing] = benjamini_hochberg(p[firing])
+        tests = sign_flip_columns(difference[:, firing], rule.seed, rule.sign_flips)
+        p[firing], q[firing], family[firing] = tests.p, benjamini_hochberg(tests.p), tests.family
     chosen = above_threshold(scores, rule.threshold)
     real = q <= rule.false_discovery_rate
     features = [
@@ -52,6 +54,7 @@ def select(
             score=bootstrap_mean(difference[:, i], rule.seed),
             p=float(p[i]),
             q=float(q[i]),
+            family=float(family[i]),
             held_out=None if held_out is None else float(held_out[i]),
         )
         for i in chosen
@@ -63,6 +66,7 @@ def select(
         firing=len(firing),
         significant=int(real[chosen].sum()),
         significant_of_all=int((real & (scores > 0)).sum()),
+        family_significant=int((family[chosen] <= rule.false_discovery_rate).sum()),
     )
 
 

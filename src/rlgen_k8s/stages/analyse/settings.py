@@ -85,6 +85,16 @@ class AnalyseSettings(StageSettings):
         gt=0,
         lt=1,
     )
+    drift_sequences: int = setting(
+        128,
+        doc="Held-out sequences of the corpus on which the checkpoints' KL from base is measured.",
+        unit="sequences",
+        source="ours",
+        ge=1,
+    )
+    drift_batch: int = setting(
+        8, doc="Of these, in one forward pass of two models.", unit="sequences", source="ours", ge=1
+    )
     batch: int = setting(32, doc="Prompts in one forward pass.", unit="prompts", source="ours", ge=1)
 
     @model_validator(mode="after")

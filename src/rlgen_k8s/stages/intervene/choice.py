@@ -22,12 +22,16 @@ class Choice:
     finding: str | None
     feature_set: FeatureSet
     features: list[int]
+    paper_features: list[int]
+    """What the paper's own protocol selects; empty where `paper_protocol` is off."""
+    of_interest: list[int]
+    """Features that are edited one at a time."""
     random_sets: list[list[int]]
     layer: int
     maxima: dict[int, float]
     """The largest activation of each of `features`, where `analyse` saw one."""
     critical_groups: dict[tuple[str, Split], list[int]]
-    """Generalization-critical samples of each task: selection and held-out halves, or unseen."""
+    """Generalization-critical samples of each task: selection and held-out halves and both together, or unseen."""
     groups: dict[tuple[str, Split], list[int]]
     """These, each task's whole and its four cells of right and wrong."""
     evaluated: dict[tuple[str, int], float]
@@ -41,11 +45,7 @@ class Choice:
     @property
     def critical(self) -> dict[str, list[int]]:
         """The critical samples of each task, both halves together."""
-        tasks = dict.fromkeys(task for task, _ in self.critical_groups)
-        return {
-            task: sorted(i for (t, _), docs in self.critical_groups.items() if t == task for i in docs)
-            for task in tasks
-        }
+        return {task: docs for (task, split), docs in self.critical_groups.items() if split in ("critical", "unseen")}
 
     def value_over_maximum(self, value: float) -> dict[int, float]:
         """`value` in units of each feature's largest activation; a feature that never fired has none."""
@@ -59,12 +59,14 @@ def choose(analysed: Path, base: Path, rl: Path, settings: InterveneSettings) ->
     """
     found = json.loads((analysed / "features.json").read_text())
     feature_set, features, finding = _features(found)
+    paper = found["paper_protocol"]
     both = read_samples(base), read_samples(rl)
     tasks: dict[str, TaskSamples] = {task: pair_task(*both, task) for task in (*settings.tasks, *settings.unseen_tasks)}
     critical: dict[tuple[str, Split], list[int]] = {}
     for task in settings.tasks:
         halves = _of_task(found["critical"], task)
         critical |= {(task, "selection"): halves["selection"], (task, "held_out"): halves["held_out"]}
+        critical[task, "critical"] = sorted([*halves["selection"], *halves["held_out"]])
     for task in settings.unseen_tasks:
         critical[task, "unseen"] = _of_task(found["unseen_critical"], task)
     of_model = both[0] if MODEL[settings.direction] == "base" else both[1]
@@ -74,6 +76,8 @@ def choose(analysed: Path, base: Path, rl: Path, settings: InterveneSettings) ->
         finding=finding,
         feature_set=feature_set,
         features=features,
+        paper_features=(paper["intersection"] or paper["fallback"]) if settings.paper_protocol else [],
+        of_interest=found["of_interest"],
         random_sets=found["controls"]["random_features"],
         layer=found["layer"],
         maxima={int(i): float(a) for i, a in found["max_activation"].items() if int(i) in features},

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rlgen_k8s.stages.intervene.conditions import Condition, Kind
-from rlgen_k8s.stats import bootstrap_mean
+from rlgen_k8s.stages.intervene.loss import OnText
+from rlgen_k8s.stats import Interval, bootstrap_mean, mean_change
 
 Cell = Literal["both_right", "only_base", "only_rl", "both_wrong"]
-Split = Literal["selection", "held_out", "unseen", "whole"] | Cell
+Split = Literal["selection", "held_out", "critical", "unseen", "whole"] | Cell
+"""`critical`: both halves of a task's critical samples; `unseen`: all those of a task kept out of the selection."""
+Comparison = Literal["random_features", "random_directions", "unchanged_by_rl", "unchanged_by_rl_and_random"]
+COMPARISONS: tuple[Comparison, ...] = get_args(Comparison)
 POOLED = "all"
 """The task of a row over all tasks together."""
 
@@ -38,19 +41,49 @@ class Row(BaseModel):
 
 
 class LossRow(BaseModel):
-    """Next-token loss on ordinary text, in nats; the interval is over sequences."""
+    """What an edit does to ordinary text, in nats a token; intervals are over sequences."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     condition: str
     kind: Kind
-    n_sequences: int
     n_tokens: int
-    before: float
-    after: float
-    change: float
-    ci_low: float
-    ci_high: float
+    before: Interval
+    """Next-token loss of the untouched model."""
+    after: Interval
+    change: Interval
+    divergence: Interval
+    """`KL(untouched ‖ edited)` of the next-token distributions: also what moves without a change of the loss."""
+
+
+class Contrast(BaseModel):
+    """How much more accuracy changed by the intervention than in a comparison, in shares, on some samples.
+
+    - `random_features`, `random_directions`: than by the mean of these controls, on the same samples.
+    - `unchanged_by_rl`: than by the intervention on `contrasts.REFERENCE`, in the same proportions of the tasks.
+    - `unchanged_by_rl_and_random`: the same difference, less that by the first set of random features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    comparison: Comparison
+    task: str
+    split: Split
+    difference: Interval
+    """n: the critical samples."""
+    reference: int
+    """Samples of `contrasts.REFERENCE` behind it; 0 where the comparison is on the same samples."""
+
+
+class Alone(BaseModel):
+    """What the edit of one feature alone does to ordinary text, in nats a token; intervals are over sequences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: Interval
+    """Change of the next-token loss."""
+    divergence: Interval
+    """`KL(untouched ‖ edited)`."""
 
 
 class Results(BaseModel):
@@ -71,8 +104,13 @@ class Results(BaseModel):
     """`value` in units of each feature's largest activation on the tasks' prompts; empty for zero."""
     as_evaluated: float | None
     """Share of samples whose untouched outcome here equals the one that stage evaluate kept."""
+    paper_features: list[int]
+    """The features of condition `paper`, selected by the paper's own protocol; empty where it was not asked for."""
     rows: list[Row]
+    contrasts: list[Contrast]
     loss: list[LossRow]
+    alone: dict[int, Alone]
+    """Each feature of interest."""
 
 
 @dataclass(frozen=True)
@@ -106,39 +144,33 @@ def rows_of(condition: Condition, before: Outcomes, after: Outcomes, groups: Gro
     ]
 
 
-def loss_row(condition: Condition, before: NDArray[np.float64], after: NDArray[np.float64], length: int) -> LossRow:
-    """`before` and `after`: loss of each sequence [n]; `length` in tokens."""
-    interval = bootstrap_mean(after - before)
-    assert interval.mean is not None
-    assert interval.low is not None
-    assert interval.high is not None
+def loss_row(condition: Condition, untouched: OnText, edited: OnText, length: int) -> LossRow:
+    """`length` of the sequences, in tokens."""
     return LossRow(
         condition=condition.name,
         kind=condition.kind,
-        n_sequences=len(before),
-        n_tokens=len(before) * (length - 1),
-        before=float(before.mean()),
-        after=float(after.mean()),
-        change=interval.mean,
-        ci_low=interval.low,
-        ci_high=interval.high,
+        n_tokens=len(edited.loss) * (length - 1),
+        before=bootstrap_mean(untouched.loss),
+        after=bootstrap_mean(edited.loss),
+        change=bootstrap_mean(edited.loss - untouched.loss),
+        divergence=bootstrap_mean(edited.divergence),
     )
+
+
+def alone(untouched: OnText, edited: OnText) -> Alone:
+    """Of one feature."""
+    return Alone(loss=bootstrap_mean(edited.loss - untouched.loss), divergence=bootstrap_mean(edited.divergence))
 
 
 def _change(before: Sequence[float], after: Sequence[float], seed: int) -> dict[str, float | int | None]:
     if not before:
         return {"n": 0, "before": None, "after": None, "change": None, "ci_low": None, "ci_high": None}
-    # Where nothing changed, the interval must open to the side that a change could go to.
-    sign = -1.0 if np.mean(before) > 0.5 else 1.0
-    interval = bootstrap_mean(sign * (np.asarray(after) - np.asarray(before)), seed)
-    assert interval.low is not None
-    assert interval.high is not None
-    low, high = sorted((sign * interval.low + 0.0, sign * interval.high + 0.0))  # + 0.0: no -0.0
+    interval = mean_change(before, after, seed)
     return {
         "n": len(before),
         "before": float(np.mean(before)),
         "after": float(np.mean(after)),
-        "change": float(np.mean(after) - np.mean(before)),
-        "ci_low": low,
-        "ci_high": high,
+        "change": interval.mean,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
     }

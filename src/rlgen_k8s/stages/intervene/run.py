@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from lm_eval.api.task import ConfigurableTask
-from numpy.typing import NDArray
 
+from rlgen_k8s.crosscoder.model import Crosscoder
 from rlgen_k8s.crosscoder.saving import load_crosscoder
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.harness.model import HarnessModel, load_harness_model
@@ -17,9 +18,11 @@ from rlgen_k8s.lm.harness.tasks import load_tasks
 from rlgen_k8s.lm.middle import edit_residual, middle_layer
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.intervene.choice import Choice, choose
-from rlgen_k8s.stages.intervene.conditions import MODEL, Condition, conditions
-from rlgen_k8s.stages.intervene.loss import loss_by_sequence, ordinary_text
-from rlgen_k8s.stages.intervene.results import Outcome, Outcomes, Results, loss_row, rows_of
+from rlgen_k8s.stages.intervene.conditions import MODEL, Condition, conditions, target_of
+from rlgen_k8s.stages.intervene.contrasts import contrasts
+from rlgen_k8s.stages.intervene.edits import feature_edit
+from rlgen_k8s.stages.intervene.loss import on_text, ordinary_text
+from rlgen_k8s.stages.intervene.results import Alone, LossRow, Outcome, Outcomes, Results, alone, loss_row, rows_of
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
 
 SAMPLES = pa.schema(
@@ -50,8 +53,11 @@ def run(context: Context[InterveneSettings]) -> None:
         value=settings.value if settings.direction == "raise" else None,
         value_over_maximum=choice.value_over_maximum(settings.value) if settings.direction == "raise" else {},
         as_evaluated=None,
+        paper_features=choice.paper_features if choice.features else [],
         rows=[],
+        contrasts=[],
         loss=[],
+        alone={},
     )
     samples: list[dict[str, object]] = []
     if choice.features:
@@ -72,31 +78,48 @@ def _intervene(
         )
     crosscoder = load_crosscoder(inputs["crosscoder"], model.device)
     tasks = load_tasks(list(choice.whole), inputs["mirror"], context.scratch)
-    text = ordinary_text(inputs["corpus"], settings.loss_sequences)
-    todo = conditions(crosscoder, choice.features, choice.random_sets, settings)
+    todo = conditions(crosscoder, choice.features, choice.paper_features, choice.random_sets, settings)
 
-    rows, losses, samples = [], [], []
+    rows, samples = [], []
     before: Outcomes = {}
-    loss_before: NDArray[np.float64] = np.empty(0)
+    answered: dict[str, list[Outcomes]] = {}
     for i, condition in enumerate(todo):
         model.on_progress = partial(_progress, context, i, len(todo))
-        docs = choice.whole if condition.whole else choice.critical
         with edit_residual(model.model, condition.edit):
-            after = _outcomes(model, tasks, docs)
-            loss = loss_by_sequence(model.model, text, settings.tokens_per_batch) if condition.whole else None
+            after = _outcomes(model, tasks, choice.whole if condition.whole else choice.critical)
+        answered.setdefault(condition.kind, []).append(after)
         if condition.kind == "before":
-            assert loss is not None
-            before, loss_before = after, loss
+            before = after
             continue
         groups = choice.groups if condition.whole else choice.critical_groups
         rows += rows_of(condition, before, after, groups, settings.seed)
         samples += _sample_rows(condition, before, after)
-        if loss is not None:
-            losses.append(loss_row(condition, loss_before, loss, text.shape[1]))
+    compared = contrasts(answered, before, choice.groups, settings.direction, settings.seed)
+    losses = _losses(model, [condition for condition in todo if condition.whole][1:], inputs["corpus"], settings)
+    one_by_one = _alone(model, crosscoder, choice.of_interest, inputs["corpus"], settings)
     same = [before[key].right == right for key, right in choice.evaluated.items()]
     changes = {f"{row.task}/{row.split}/change": row.change for row in rows if row.kind == "main"}
     context.metrics({name: change for name, change in changes.items() if change is not None}, None)
-    return results.model_copy(update={"rows": rows, "loss": losses, "as_evaluated": float(np.mean(same))}), samples
+    found = {"rows": rows, "contrasts": compared, "loss": losses, "alone": one_by_one}
+    return results.model_copy(update=found | {"as_evaluated": float(np.mean(same))}), samples
+
+
+def _losses(
+    model: HarnessModel, chosen: Sequence[Condition], corpus: Path, settings: InterveneSettings
+) -> list[LossRow]:
+    text = ordinary_text(corpus, settings.loss_sequences)
+    untouched, *edited = on_text(model.model, text, [one.edit for one in chosen], settings.tokens_per_batch)
+    return [loss_row(one, untouched, after, text.shape[1]) for one, after in zip(chosen, edited, strict=True)]
+
+
+def _alone(
+    model: HarnessModel, crosscoder: Crosscoder, features: Sequence[int], corpus: Path, settings: InterveneSettings
+) -> dict[int, Alone]:
+    text = ordinary_text(corpus, settings.feature_sequences)
+    of_model, target = MODEL[settings.direction], target_of(settings)
+    edits = [feature_edit(crosscoder, of_model, [feature], target) for feature in features]
+    untouched, *edited = on_text(model.model, text, edits, settings.tokens_per_batch)
+    return {feature: alone(untouched, after) for feature, after in zip(features, edited, strict=True)}
 
 
 def _outcomes(

@@ -45,6 +45,12 @@ class InterveneSettings(StageSettings):
     unseen_tasks: tuple[MultipleChoiceTask, ...] = setting(
         UNSEEN, doc="Tasks kept out of the selection.", source="paper B.4"
     )
+    paper_protocol: bool = setting(
+        True,
+        doc="Also intervene by the paper's own protocol: on features selected on all critical samples, measured on the "
+        "same samples.",
+        source="paper 7, 8; docs/study.md, weakness 1",
+    )
     random_features: int = setting(
         5,
         doc="Sets of random features, matched in norm and firing rate, to compare with (as many as `analyse` drew).",
@@ -61,6 +67,13 @@ class InterveneSettings(StageSettings):
     )
     loss_sequences: int = setting(
         256, doc="Sequences of ordinary text on which the loss is measured.", unit="sequences", source="ours", ge=1
+    )
+    feature_sequences: int = setting(
+        32,
+        doc="Of these, sequences on which each feature of interest is edited alone, for its page in the report.",
+        unit="sequences",
+        source="ours",
+        ge=1,
     )
     tokens_per_batch: int = setting(32768, doc="Tokens in one forward pass.", unit="tokens", source="ours", ge=1)
 

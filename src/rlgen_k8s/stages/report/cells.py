@@ -25,6 +25,8 @@ class Plain:
 
     text: str
     kind: str = ""
+    link: str = ""
+    """Where the text leads to."""
 
 
 Cell = Number | Plain

@@ -22,9 +22,28 @@ class Control:
 
 def main_row(run: Run, direction: str, task: str, split: str) -> Interval:
     """Change by the intervention itself; n = 0 where there were no samples or nothing to edit."""
-    return _interval(
-        next((r for r in run.interventions[direction].rows if (r.kind, r.task, r.split) == ("main", task, split)), None)
-    )
+    return row_of(run, direction, "main", task, split)
+
+
+def row_of(run: Run, direction: str, kind: str, task: str, split: str) -> Interval:
+    """Change by the first condition of `kind`; n = 0 where there is no such row."""
+    wanted = (kind, task, split)
+    return _interval(next((r for r in run.interventions[direction].rows if (r.kind, r.task, r.split) == wanted), None))
+
+
+def whole_task(run: Run, direction: str, task: str) -> tuple[Interval, Interval]:
+    """Accuracy on all samples of `task`, or of all tasks (`POOLED`), before and after the intervention."""
+    frame = run.changes[direction]
+    frame = frame[(frame["kind"] == "main") & ((frame["task"] == task) | (task == POOLED))]
+    return bootstrap_mean(frame["before"].to_numpy()), bootstrap_mean(frame["after"].to_numpy())
+
+
+def contrast_of(run: Run, direction: str, comparison: str, task: str, split: str) -> tuple[Interval, int]:
+    """A difference-in-differences and the number of samples it is taken against; n = 0 where it was not made."""
+    for found in run.interventions[direction].contrasts:
+        if (found.comparison, found.task, found.split) == (comparison, task, split):
+            return found.difference, found.reference
+    return bootstrap_mean([]), 0
 
 
 def dose_rows(run: Run, direction: str, split: str) -> list[tuple[str, Interval]]:

@@ -6,11 +6,12 @@ from itertools import pairwise
 
 from rlgen_k8s.stages.intervene.results import POOLED
 from rlgen_k8s.stages.report.cells import number, p_value, words
-from rlgen_k8s.stages.report.effects import control, docs_of, main_row
+from rlgen_k8s.stages.report.effects import contrast_of, main_row, row_of
 from rlgen_k8s.stages.report.figures.style import TITLES
 from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.learning import HELD_OUT, Comparison, Learnt, of, transfer
 from rlgen_k8s.stages.report.paper import TASK_TITLES
+from rlgen_k8s.stages.report.tables.drift import apart_at_equal_drift, pair_words
 from rlgen_k8s.stats import Interval
 
 LIKE, PARTLY, UNLIKE = "as in the paper", "in part as in the paper", "unlike the paper"
@@ -99,9 +100,11 @@ def _specificity(run: Run) -> Finding:
     )
     if not any(tail.mean for tail in tails.values()):
         return Finding("Does SFT make more features of its own?", NOTHING, f"{text} Neither made features of its own.")
+    matched = apart_at_equal_drift(run, ">0.7")
+    text += f" At the most equal drift from base, {pair_words(run)}, the difference is {words(matched, True)} points."
     verdict = UNCLEAR
     if _above(tails["sft"], tails["rl"]):
-        verdict = LIKE
+        verdict = LIKE if _beyond_zero(matched, 1) else PARTLY
     elif _above(tails["rl"], tails["sft"]):
         verdict = UNLIKE
     return Finding("Does SFT make more features of its own?", verdict, text)
@@ -164,23 +167,33 @@ def _intervention(run: Run, direction: str) -> Finding:
     if not result.rows:
         return Finding(question, NOTHING, f"{(result.finding or 'Nothing was measured').capitalize()}.")
     main = main_row(run, direction, POOLED, "held_out")
-    docs = docs_of(run, "held_out")
-    random = control(run, direction, "random_features", None, docs).change
-    elsewhere = main_row(run, direction, POOLED, "whole")
     if not main.n:
         return Finding(question, NOTHING, "There are no held-out critical samples to measure on.")
+    own, _ = contrast_of(run, direction, "random_features", POOLED, "held_out")
+    special, against = contrast_of(run, direction, "unchanged_by_rl", POOLED, "held_out")
+    by_paper = row_of(run, direction, "paper", POOLED, "critical")
     text = (
-        f"On {main.n} held-out critical samples {words(main, True)} points; matched random features "
-        f"{words(random, True)}; on all samples of the tasks {words(elsewhere, True)}."
+        f"On {main.n} held-out critical samples {words(main, True)} points: {words(own, True)} more than by matched "
+        f"random features, {words(special, True)} more than on {against} samples answered alike that RL did not "
+        f"change; on all samples of the tasks {words(main_row(run, direction, POOLED, 'whole'), True)}."
     )
+    if by_paper.n:
+        text += f" By the paper's own protocol, on the {by_paper.n} samples of the selection: {words(by_paper, True)}."
     if result.feature_set == "fallback":
         text = f"With the features that stand in for an empty intersection. {text}"
-    verdict = UNCLEAR
-    if _above(random, main) if zero else _above(main, random):
-        verdict = LIKE
-    elif main.low is not None and main.high is not None and main.low <= 0 <= main.high:
-        verdict = NOTHING
+    sign = -1 if zero else 1
+    shown = [_beyond_zero(value, sign) for value in (own, special)]
+    if not _beyond_zero(main, sign):
+        verdict = UNLIKE if _beyond_zero(main, -sign) else NOTHING
+    else:
+        verdict = LIKE if all(shown) else (PARTLY if any(shown) else UNCLEAR)
     return Finding(question, verdict, text)
+
+
+def _beyond_zero(interval: Interval, sign: int) -> bool:
+    """Whether the whole interval lies on that side of zero."""
+    end = interval.low if sign > 0 else interval.high
+    return end is not None and sign * end > 0
 
 
 def _above(first: Interval, second: Interval) -> bool:

@@ -1,14 +1,14 @@
 """Everything the page is made of, read from the stage's inputs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rlgen_k8s.stages.analyse.results import Analysis, Features
+from rlgen_k8s.stages.analyse.results import Analysis, Features, Portrait, Portraits
 from rlgen_k8s.stages.intervene.results import Results
 
 MODELS = ("base", "sft", "rl")
@@ -23,6 +23,8 @@ class Run:
 
     analysis: Analysis
     features: Features
+    portraits: Sequence[Portrait]
+    """Of the features of interest."""
     samples: Mapping[str, pd.DataFrame]
     """By model: task, doc_id, outcome, outcome_normalized."""
     replicates: Mapping[int, Mapping[str, pd.DataFrame]]
@@ -71,6 +73,7 @@ def read(inputs: Mapping[str, Path]) -> Run:
     return Run(
         analysis=Analysis.model_validate_json((inputs["analyse"] / "analysis.json").read_text()),
         features=Features.model_validate_json((inputs["analyse"] / "features.json").read_text()),
+        portraits=Portraits.model_validate_json((inputs["analyse"] / "portraits.json").read_text()).features,
         samples=samples(),
         replicates={seed: samples(f"-seed{seed}") for seed in sorted(seeds)},
         chance={task: float(figures["chance"]) for task, figures in results["base"].items()},

@@ -5,13 +5,14 @@ import json
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlgen_k8s.stages.report.facts import data_facts, settings_by_stage
+from rlgen_k8s.stages.report.figures.firing import firing_figure
 from rlgen_k8s.stages.report.findings import all_findings, one_line
 from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.learning import compare_all, learnt_by_seed
 from rlgen_k8s.stages.report.paper import PAPER
 from rlgen_k8s.stages.report.plots import all_figures
 from rlgen_k8s.stages.report.settings import ReportSettings
-from rlgen_k8s.stages.report.tables import accuracy, features, interventions, seeds
+from rlgen_k8s.stages.report.tables import accuracy, drift, features, interest, interventions, seeds
 
 
 def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str], str]:
@@ -28,31 +29,65 @@ def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str]
         accuracy.cells_table(run, seed),
         features.crosscoder_table(run),
         features.specificity_table(run),
+        drift.drift_table(run),
         features.matching_table(run),
         features.mas_table(run),
         features.selection_table(run),
+        interest.interest_table(run),
         *(interventions.intervention_table(run, d, seen) for seen in (True, False) for d in ("zero", "raise")),
-        interventions.four_cells_table(run),
+        *(interventions.four_cells_table(run, d) for d in ("zero", "raise")),
+        interventions.contrast_table(run),
         interventions.dose_table(run),
         interventions.loss_table(run),
     ]
-    environment = Environment(
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            study=_name(settings),
+            run=run,
+            findings=found,
+            summary=one_line(found),
+            figures=figures,
+            tables={table.id: table for table in made},
+            pair=drift.pair_words(run),
+            ends=drift.last_words(run),
+            units=interventions.units(run),
+            reference=reference,
+            facts=data_facts(run),
+            settings=settings_by_stage(settings.study_settings),
+        )
+    )
+    return figures, page
+
+
+def feature_pages(run: Run, settings: ReportSettings) -> dict[str, str]:
+    """The HTML text of each feature of interest, by its path from the report."""
+    template = _environment().get_template("feature.html")
+    return {
+        interest.page_of(portrait.feature): template.render(
+            study=_name(settings),
+            portrait=portrait,
+            histogram=firing_figure(portrait),
+            tables=[
+                interest.belonging_table(portrait),
+                interest.scores_table(portrait),
+                interest.effects_table(run, portrait),
+            ],
+        )
+        for portrait in run.portraits
+    }
+
+
+def _name(settings: ReportSettings) -> str:
+    return str(json.loads(settings.study_settings).get("name", "study"))
+
+
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("rlgen_k8s.stages.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html").render(
-        study=json.loads(settings.study_settings).get("name", "study"),
-        run=run,
-        findings=found,
-        summary=one_line(found),
-        figures=figures,
-        tables={table.id: table for table in made},
-        units=interventions.units(run),
-        reference=reference,
-        facts=data_facts(run),
-        settings=settings_by_stage(settings.study_settings),
-    )
-    return figures, page

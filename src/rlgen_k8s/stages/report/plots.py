@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from rlgen_k8s.stages.intervene.conditions import MODEL
 from rlgen_k8s.stages.intervene.results import POOLED
-from rlgen_k8s.stages.report.effects import control, docs_of, main_row, reanswering
+from rlgen_k8s.stages.report.effects import control, docs_of, dose_rows, main_row, reanswering
 from rlgen_k8s.stages.report.figures.distributions import mas_figure, nrn_figure
+from rlgen_k8s.stages.report.figures.doses import DoseCurve, dose_figure
+from rlgen_k8s.stages.report.figures.drift import drift_figure
 from rlgen_k8s.stages.report.figures.overlaps import checkpoint_figure, task_figure
 from rlgen_k8s.stages.report.figures.points import Panel, Series, dot_figure
 from rlgen_k8s.stages.report.figures.ranks import rank_figure
@@ -14,6 +17,7 @@ from rlgen_k8s.stages.report.inputs import MODELS, Run
 from rlgen_k8s.stages.report.paper import GENERAL, TASK_TITLES, UNSEEN
 from rlgen_k8s.stats import Interval, bootstrap_mean
 
+PANELS = {"zero": "RL: features to 0", "raise": "Base: features raised"}
 CURVES = {"sft": ("training loss", "loss"), "rl": ("mean reward", "reward")}
 
 
@@ -24,11 +28,14 @@ def all_figures(run: Run, seed: int) -> dict[str, str]:
         "accuracy": _accuracy(run, seed),
         "training": training_figure({name: (label, _curve(run, name, key)) for name, (label, key) in CURVES.items()}),
         "nrn": nrn_figure(analysis.families, analysis.edges),
+        "drift": drift_figure(analysis.drift),
+        "nrn-drift": nrn_figure(analysis.families, analysis.edges, "nrn-drift", analysis.drift.nearest),
         "overlap": checkpoint_figure(analysis.families, analysis.top),
         **{f"ranks-{name}": rank_figure(name, family, analysis.top) for name, family in analysis.families.items()},
         "mas": mas_figure(analysis.mas, analysis.edges),
         "tasks": task_figure([TASK_TITLES.get(task, task) for task in found.tasks], found.shared),
         "interventions": _interventions(run),
+        "dose": _dose(run),
     }
 
 
@@ -56,10 +63,9 @@ def _accuracy(run: Run, seed: int) -> str:
 
 def _interventions(run: Run) -> str:
     rows = {task: TASK_TITLES[task] for task in (*GENERAL, *UNSEEN) if task in run.chance} | {POOLED: "All selected on"}
-    titles = {"zero": "RL: features to 0", "raise": "Base: features raised"}
     wanted = [
         Panel(
-            titles[d],
+            PANELS[d],
             _series(run, d, rows),
             {task: reanswering(d, run.chance[task]) for task in rows if task != POOLED},
         )
@@ -67,6 +73,21 @@ def _interventions(run: Run) -> str:
     ]
     title = "Change by interventions and controls on held-out critical samples"
     return dot_figure("interventions", title, rows, wanted, "change in points", zero=True)
+
+
+def _dose(run: Run) -> str:
+    docs = docs_of(run, "held_out")
+    curves = []
+    for direction in run.interventions:
+        doses = [
+            (float(label.removeprefix("dose ")), change) for label, change in dose_rows(run, direction, "held_out")
+        ]
+        controls = [
+            (title, control(run, direction, kind, None, docs).change)
+            for kind, title in (("random_features", "random features"), ("random_directions", "random directions"))
+        ]
+        curves.append(DoseCurve(PANELS[direction], COLOURS[MODEL[direction]], doses, controls))
+    return dose_figure(curves)
 
 
 def _series(run: Run, direction: str, rows: Mapping[str, str]) -> list[Series]:
@@ -82,7 +103,7 @@ def _series(run: Run, direction: str, rows: Mapping[str, str]) -> list[Series]:
             for task in rows
         }
 
-    colour = COLOURS["rl" if direction == "zero" else "base"]
+    colour = COLOURS[MODEL[direction]]
     main = {task: main_row(run, direction, task, split[task]) for task in rows}
     return [
         Series("generalization features", colour, main),

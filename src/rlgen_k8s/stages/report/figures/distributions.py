@@ -12,25 +12,28 @@ HEADROOM = 6
 
 
 @styled
-def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
-    """NRN of SFT and RL side by side, at the last checkpoint."""
+def nrn_figure(
+    families: Mapping[str, Family], edges: Sequence[float], name: str = "nrn", at: Mapping[str, int] | None = None
+) -> str:
+    """NRN of SFT and RL side by side, at the checkpoints `at` (from 1) or at the last."""
     figure, axes = panels(1, len(families), 3.1, sharex=True, sharey=True)
-    for axis, (name, family) in zip(axes, families.items(), strict=True):
-        colour, last = COLOURS[name], family.nrn[-1]
-        _bars(axis, last, edges, colour)
-        axis.set_title(TITLES[name], color=colour, pad=20)
+    for axis, (model, family) in zip(axes, families.items(), strict=True):
+        k = at[model] if at else len(family.nrn)
+        colour, shown = COLOURS[model], family.nrn[k - 1]
+        _bars(axis, shown, edges, colour)
+        axis.set_title(f"{TITLES[model]} {k}/{len(family.nrn)}" if at else TITLES[model], color=colour, pad=20)
         axis.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         for x, words, align in (
             (0.0, "base only", "left"),
             (0.5, "shared", "center"),
-            (1.0, f"{TITLES[name]} only", "right"),
+            (1.0, f"{TITLES[model]} only", "right"),
         ):
             axis.text(x, 1.015, words, transform=axis.get_xaxis_transform(), ha=align, color=SOFT, fontsize=7.5)
-        _tail(axis, last, "<0.3", 0.15)
-        _tail(axis, last, ">0.7", 0.85)
+        _tail(axis, shown, "<0.3", 0.15)
+        _tail(axis, shown, ">0.7", 0.85)
         axis.set_xlabel("NRN")
     axes[0].set_ylabel("features (log scale)")
-    return to_svg(figure, "nrn", "Histograms of NRN for SFT and RL")
+    return to_svg(figure, name, "Histograms of NRN for SFT and RL")
 
 
 @styled

@@ -129,6 +129,7 @@ def selection_table(run: Run) -> Table:
                 estimate(chosen.features[0].score, digits=3) if chosen.features else Plain(f"{NONE} (n = {chosen.n})"),
                 Plain(f"{len(chosen.features)} of {chosen.firing}"),
                 Plain(str(chosen.significant)),
+                Plain(str(chosen.family_significant)),
                 Plain(_overlap(result.split_half)),
                 Plain(_overlap(result.reverse_overlap)),
                 Plain(_selected(result.selection["reverse"])),
@@ -141,7 +142,8 @@ def selection_table(run: Run) -> Table:
         "Features selected on each task, and the same procedure where it should find nothing",
         f"On the selection half. A feature is selected above {100 * found.threshold:.0f} % of the largest score, "
         "so some always are. Significant: by sign flips of the samples' differences, false discovery rate "
-        f"{100 * found.false_discovery_rate:.0f} %. Other half: shared with what the held-out half selects (in "
+        f"{100 * found.false_discovery_rate:.0f} %; by max-T: where one false feature on the whole task is as rare as "
+        "that. Other half: shared with what the held-out half selects (in "
         "brackets by chance). Reverse: the procedure on samples that only base gets right; unchanged: "
         "on as many with the same outcome in both.",
         [
@@ -149,6 +151,7 @@ def selection_table(run: Run) -> Table:
             "Largest score",
             "Selected of firing",
             "Significant",
+            "By max-T",
             "Shared with other half",
             "Shared with reverse",
             "Reverse selects",

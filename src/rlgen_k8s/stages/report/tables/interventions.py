@@ -1,13 +1,25 @@
-"""Tables 2 to 5 with their controls, the four cells, the doses, and the price on ordinary text."""
+"""Tables 2 to 5 with their controls, four cells, difference-in-differences, doses, the price on ordinary text."""
 
-from rlgen_k8s.stages.intervene.results import POOLED
+from rlgen_k8s.stages.intervene.results import COMPARISONS, POOLED
 from rlgen_k8s.stages.report.cells import NONE, Cell, Plain, Table, estimate, name, number, paper, percent
-from rlgen_k8s.stages.report.effects import Control, control, docs_of, dose_rows, main_row, reanswering
+from rlgen_k8s.stages.report.effects import (
+    Control,
+    contrast_of,
+    control,
+    docs_of,
+    dose_rows,
+    main_row,
+    reanswering,
+    row_of,
+    whole_task,
+)
 from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.paper import GENERAL, PAPER, TASK_TITLES, UNSEEN
 from rlgen_k8s.stats import Interval
 
 WHAT = {"zero": "Features to 0 in the RL model", "raise": "Features raised in the base model"}
+SHORT = {"zero": "To 0", "raise": "Raised"}
+CONTROLS = {"random_features": "random features", "random_directions": "random direction"}
 CELLS = {
     "only_rl": "Only RL right",
     "only_base": "Only base right",
@@ -18,42 +30,46 @@ NUMBERS = {("zero", "seen"): 2, ("raise", "seen"): 3, ("zero", "unseen"): 4, ("r
 
 
 def intervention_table(run: Run, direction: str, seen: bool) -> Table:
-    """Table 2, 3, 4 or 5: change of accuracy on critical samples, held-out first, controls beside."""
-    splits = ("held_out", "selection") if seen else ("unseen",)
-    names = {"held_out": "Held-out", "selection": "Selection", "unseen": "Critical samples"}
-    docs = docs_of(run, splits[0])
+    """Table 2, 3, 4 or 5: change of accuracy on critical samples by both protocols, controls beside."""
+    ours, of_paper = ("held_out", "critical") if seen else ("unseen", "unseen")
+    docs = docs_of(run, ours)
     rows: list[list[Cell]] = []
     for task in GENERAL if seen else UNSEEN:
         if task not in run.chance:
             continue
+        again = number(100 * reanswering(direction, run.chance[task]), 0, signed=True)
         rows.append(
             [
                 name(TASK_TITLES[task]),
-                *(percent(main_row(run, direction, task, split), signed=True) for split in splits),
+                Plain(number(100 * run.chance[task], 0), "soft"),
+                percent(row_of(run, direction, "paper", task, of_paper), signed=True),
+                percent(main_row(run, direction, task, ours), signed=True),
                 *(
                     _control(control(run, direction, kind, task, docs))
                     for kind in ("random_features", "random_directions")
                 ),
-                Plain(number(100 * reanswering(direction, run.chance[task]), 0, signed=True), "soft"),
-                percent(main_row(run, direction, task, "whole"), signed=True),
+                Plain(again, "soft"),
                 *(paper(model.change_of(direction, task), signed=True) for model in PAPER.values()),
             ]
         )
     which = NUMBERS[direction, "seen" if seen else "unseen"]
-    first = names[splits[0]].lower()
+    held_out = "on the held-out half" if seen else "on all critical samples, none of which was selected on"
     return Table(
         f"table-{which}",
         f"Table {which}. {WHAT[direction]}{'' if seen else ', unseen tasks'}",
-        f"Change of accuracy in points. Random features and directions: mean over several, on the {first} samples, "
-        "with the range over the sets. Re-answering: what answering at random would give on these samples, by the "
-        "way they are chosen. Whole task: all samples, also those that can only change the other way.",
+        "Change of accuracy in points on critical samples. Chance: accuracy of an answer at random, in %. Paper's "
+        "protocol: features selected on all critical samples of the five tasks and measured on "
+        f"{'the same ones' if seen else 'these'}. Ours: selected on one half, measured {held_out}; so are random "
+        "features and directions, the mean over several with the range over the sets. Re-answering: what answering at "
+        "random would give on these samples, by the way they are chosen.",
         [
             "Task",
-            *(names[split] for split in splits),
+            "Chance",
+            "Paper’s protocol",
+            "Ours, held-out" if seen else "Ours",
             "Random features",
             "Random directions",
             "Re-answering",
-            "Whole task",
             *(f"{title}, paper" for title in PAPER),
         ],
         rows if run.interventions[direction].rows else [],
@@ -61,22 +77,48 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
     )
 
 
-def four_cells_table(run: Run) -> Table:
-    """The change in each cell, over all tasks: the critical cell alone shows one direction only."""
-    rows: list[list[Cell]] = [
-        [
-            name(WHAT[d]),
-            *(percent(main_row(run, d, POOLED, cell), signed=True) for cell in (*CELLS, "whole")),
-        ]
-        for d, result in run.interventions.items()
-        if result.rows
-    ]
+def four_cells_table(run: Run, direction: str) -> Table:
+    """The change in each cell and on whole tasks: the critical cell alone shows one direction only."""
+    result = run.interventions[direction]
+    rows: list[list[Cell]] = []
+    for task in [*(task for task in TASK_TITLES if any(r.task == task for r in result.rows)), POOLED]:
+        cells = [percent(main_row(run, direction, task, cell), signed=True) for cell in (*CELLS, "whole")]
+        rows.append([name(_task(task)), *cells, *(percent(accuracy) for accuracy in whole_task(run, direction, task))])
+    for kind, title in CONTROLS.items():
+        cells = [percent(row_of(run, direction, kind, POOLED, cell), signed=True) for cell in (*CELLS, "whole")]
+        rows.append([name(f"All, {title}"), *cells, Plain(NONE, "soft"), Plain(NONE, "soft")])
     return Table(
-        "table-four-cells",
-        "All four cells, over all tasks",
-        "Change of accuracy in points. A useful feature helps in one cell without harm in the others; noise moves "
-        "each cell towards chance.",
-        ["Intervention", *CELLS.values(), "All samples"],
+        f"table-cells-{direction}",
+        f"{WHAT[direction]}: all four cells, and whole tasks",
+        "Change of accuracy in points by who was right before, and on all samples, also those that can only change "
+        "the other way; then accuracy on all samples in %. A useful feature helps in one cell without harm in the "
+        "others; noise moves each cell towards chance. Only RL right holds both halves of the critical samples. "
+        "Controls: one set of matched random features, and one random direction of the same size.",
+        ["Task", *CELLS.values(), "All samples", "Before", "After"],
+        rows if result.rows else [],
+        empty=_finding(run),
+    )
+
+
+def contrast_table(run: Run) -> Table:
+    """Difference-in-differences: what is left of the change when what else would have changed is taken away."""
+    rows: list[list[Cell]] = []
+    for direction, result in run.interventions.items():
+        for split in ("held_out", "unseen"):
+            for task in dict.fromkeys(c.task for c in result.contrasts if c.split == split):
+                title = _task(task, "seen" if split == "held_out" else "unseen")
+                cells = [_contrast(*contrast_of(run, direction, kind, task, split)) for kind in COMPARISONS]
+                rows.append([name(f"{SHORT[direction]}: {title}"), *cells])
+    return Table(
+        "table-contrasts",
+        "Difference-in-differences: what is left of the change",
+        "In points, on the held-out half of the critical samples and on the unseen tasks: the change by the "
+        "intervention less (1) the mean change by the matched random features and (2) by the random directions, both "
+        "on the same samples; (3) less its own change on samples that the model answered as it did the critical ones, "
+        "but RL did not change (both right for zero, both wrong for raised), in the same proportions of tasks; (4) the "
+        "same, less what the first set of random features does there and here. Zero in the interval: "
+        "no effect of its own is shown.",
+        ["Intervention: task", "(1) Random features", "(2) Random directions", "(3) Unchanged by RL", "(4) Both"],
         rows,
         empty=_finding(run),
     )
@@ -92,7 +134,8 @@ def dose_table(run: Run) -> Table:
     return Table(
         "table-dose",
         "Dose and response",
-        "Held-out critical samples of all tasks; 1 is the whole intervention. Change in points.",
+        "Held-out critical samples of all tasks; 1 is the whole intervention: features at 0, or at the raised value. "
+        "Change in points.",
         ["Intervention", "Dose", "Change"],
         rows,
         empty=_finding(run),
@@ -107,20 +150,15 @@ def loss_table(run: Run) -> Table:
             label = "generalization features" if row.kind == "main" else row.condition
             if row.kind == "main" and result.feature_set == "fallback":
                 label = "the features that stand in"
-            change = Interval(mean=row.change, low=row.ci_low, high=row.ci_high, n=row.n_sequences)
-            rows.append(
-                [
-                    name(f"{WHAT[direction]}: {label}"),
-                    Plain(number(row.before, 3)),
-                    Plain(number(row.after, 3)),
-                    estimate(change, digits=3, signed=True),
-                ]
-            )
+            cells = [estimate(value, digits=3) for value in (row.before, row.after)]
+            moved = [estimate(row.change, digits=3, signed=True), estimate(row.divergence, digits=4)]
+            rows.append([name(f"{WHAT[direction]}: {label}"), *cells, *moved])
     return Table(
         "table-loss",
         "The price on ordinary text",
-        "Next-token loss on held-out corpus text, nats a token; n counts sequences.",
-        ["Intervention", "Before", "After", "Change"],
+        "Next-token loss on held-out corpus text and KL(untouched ‖ edited) of the next-token distributions, nats a "
+        "token; n counts sequences. The KL also shows what moves without a change of the loss.",
+        ["Intervention", "Loss before", "Loss after", "Change", "KL"],
         rows,
         empty=_finding(run),
     )
@@ -144,6 +182,14 @@ def _control(found: Control) -> Cell:
         return Plain(f"{NONE} (n = 0)", "none")
     low, high = (number(100 * end, 1, signed=True) for end in (found.lowest, found.highest))
     return percent(found.change, signed=True, note=f"{found.sets} sets: {low} to {high}")
+
+
+def _contrast(value: Interval, reference: int) -> Cell:
+    return percent(value, signed=True, note=f"against {reference:,}" if reference and value.n else "")
+
+
+def _task(task: str, pooled: str = "") -> str:
+    return f"All {pooled} tasks".replace("  ", " ") if task == POOLED else TASK_TITLES[task]
 
 
 def _finding(run: Run) -> str:
