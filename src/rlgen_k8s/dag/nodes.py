@@ -163,7 +163,7 @@ def plan(study: Study) -> list[Node]:
                 for name, evaluation in training.evaluations.items()
             },
         },
-        study_settings=study.model_dump_json(exclude={"pods", "image"}),
+        study_settings=study.model_dump_json(exclude={"pods", "image", "cost"}),
     )
     return list(_in_order(report))
 

@@ -1,14 +1,18 @@
 """What can be said without running anything: the plan, the settings, the state of the newest run."""
 
 import os
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rlgen_k8s.cost.estimates import Estimate, estimates
+from rlgen_k8s.cost.fits import refuse_what_cannot_fit
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.verdicts import Verdict, judge, reasons
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.costs import cost_table, gpu_hours, hours, totals
 from rlgen_k8s.runners.home import home
 from rlgen_k8s.runners.local import state
 from rlgen_k8s.runners.view import clock, describe
@@ -26,23 +30,29 @@ def _console() -> Console:
 
 
 def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
-    """Print a verdict a line, and what is still to be paid."""
+    """Print a verdict a line, and what is still to be paid. Raises `UserError` for what cannot fit."""
     study = load_study(name, assignments)
     store = open_store(home().store)
-    verdicts = judge(plan(study), store, until=until)
+    nodes = plan(study)
+    verdicts = judge(nodes, store, until=until)
+    estimated = estimates(study, nodes)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "verdict", "result", "cost", "why"):
         table.add_column(heading, no_wrap=heading != "why", overflow="fold")
     for verdict, reason in zip(verdicts, reasons(verdicts, store), strict=True):
         word, style = ("hit", "green") if verdict.manifest else ("run", "yellow") if verdict.runs else ("–", "dim")
         address = f"{verdict.node.stage}/{verdict.node.key[:10]}…"
-        table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict), reason)
+        table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict, estimated), reason)
     console = _console()
     console.print(table)
-    console.print(_totals(name, verdicts, store.uri))
+    if estimated:
+        console.print(cost_table(verdicts, estimated))
+        console.print(totals(verdicts, estimated, study.cost))
+    console.print(_totals(name, verdicts, estimated, store.uri))
+    refuse_what_cannot_fit(study, [verdict.node for verdict in verdicts if verdict.runs], estimated)
 
 
-def _cost(verdict: Verdict) -> str:
+def _cost(verdict: Verdict, estimated: Mapping[str, Estimate]) -> str:
     """Measured time and bytes of a hit; expected time and the pod's size otherwise."""
     if verdict.manifest is not None:
         seconds = (verdict.manifest.finished - verdict.manifest.started).total_seconds()
@@ -51,17 +61,17 @@ def _cost(verdict: Verdict) -> str:
         return ""
     shape = verdict.node.shape
     gpus = f", {shape.gpus} GPUs" if shape.gpus else ""
-    return f"~{clock(60 * shape.minutes)} × {shape.cpu:g} cores, {shape.memory:g} GiB{gpus}"
+    return f"~{clock(3600 * hours(verdict.node, estimated))} × {shape.cpu:g} cores, {shape.memory:g} GiB{gpus}"
 
 
-def _totals(name: str, verdicts: list[Verdict], uri: str) -> str:
-    todo = [verdict.node.shape for verdict in verdicts if verdict.runs]
+def _totals(name: str, verdicts: list[Verdict], estimated: Mapping[str, Estimate], uri: str) -> str:
+    todo = [verdict.node for verdict in verdicts if verdict.runs]
     hits = [verdict.manifest for verdict in verdicts if verdict.manifest]
-    core_minutes = sum(shape.minutes * shape.cpu for shape in todo)
-    gpu_hours = sum(shape.minutes * shape.gpus for shape in todo) / 60
+    core_minutes = sum(60 * hours(node, estimated) * node.shape.cpu for node in todo)
+    on_gpus = sum(gpu_hours(node, estimated) for node in todo)
     return (
         f"{name}: {len(hits)} hits ({size(sum(manifest.size for manifest in hits))}), {len(todo)} to run: "
-        f"about {core_minutes:.0f} core-minutes, {gpu_hours:g} GPU-hours. Store: {uri}"
+        f"about {core_minutes:.0f} core-minutes, {on_gpus:.4g} GPU-hours. Store: {uri}"
     )
 
 

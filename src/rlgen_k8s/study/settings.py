@@ -19,6 +19,7 @@ from rlgen_k8s.stages.report.settings import ReportSettings
 from rlgen_k8s.stages.settings import StageSettings, instead, setting
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
+from rlgen_k8s.study.cost import CostSettings
 
 
 class PodShape(BaseModel):
@@ -91,6 +92,8 @@ class Study(StageSettings):
         description="Shape of a stage's pods, by stage; a stage that is not named gets the default shape.",
         json_schema_extra={"unit": "", "source": "ours: measured"},
     )
+
+    cost: CostSettings = CostSettings()
 
     @model_validator(mode="after")
     def _replicates_differ(self) -> "Study":

@@ -41,6 +41,14 @@ def test_plan_lists_every_task_with_verdict_address_cost_and_reason(tmp_path):
         assert word in done.stdout
 
 
+def test_plan_of_a_full_study_has_hours_bytes_memory_and_a_price(tmp_path):
+    done = rlgen("plan", "full-qwen25", "--set", "cost.prices={H200: 2}", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("GPU-hours", "node disk", "KV cache", "1 × 8", "at 2 a GPU-hour", "hours at least", "TB more in the"):
+        assert word in done.stdout
+    assert "set cost.prices={H200: …}" in rlgen("plan", "full-qwen25", home=tmp_path).stdout
+
+
 def test_render_prints_the_workflow_for_argo(tmp_path):
     workflow = yaml.safe_load(rlgen("render", "tiny", home=tmp_path).stdout)
     assert (workflow["kind"], workflow["apiVersion"]) == ("Workflow", "argoproj.io/v1alpha1")
@@ -62,6 +70,7 @@ def test_settings_explains_a_field(tmp_path):
         (["run", "tiny", "--set", "grpo.rollouts=many"], "grpo.rollouts='many'"),
         (["plan", "tiny", "--set", "grpo.mini_batch_prompts=5"], "mini_batch_prompts 5"),
         (["plan", "tiny", "--set", "base.seed=7"], "the study fills base.seed; set seed"),
+        (["plan", "full-qwen25", "--set", "traces.batch_size=64"], "lower traces.batch_size"),
         (["run", "tiny", "--rebuild", "sfft"], "--rebuild sfft"),
         (["run", "tiny", "--until", "nowhere"], "--until nowhere"),
         (["report", "tiny"], "not made yet"),

@@ -11,8 +11,8 @@ from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.fingerprint import fingerprint
 from rlgen_k8s.lm.hub import inside_mirror, load_set
 from rlgen_k8s.stages.contract import Context
-from rlgen_k8s.stages.mirror.run import NEEDED, run
-from rlgen_k8s.stages.mirror.settings import MirrorSettings
+from rlgen_k8s.stages.mirror.run import run
+from rlgen_k8s.stages.mirror.settings import NEEDED, MirrorSettings
 from rlgen_k8s.world.facts import create
 from rlgen_k8s.world.sets import Sizes, build, questions
 from rlgen_k8s.world.tasks import TASKS

@@ -16,16 +16,9 @@ from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 def run(context: Context[EvaluateSettings]) -> None:
     """Score `model` on the tasks in `mirror`: writes `results.json` and `samples.parquet`."""
     settings = context.settings
-    maths = Maths(
-        repeats={
-            "math500": settings.repeats_math500,
-            "aime24": settings.repeats_aime,
-            "aime25": settings.repeats_aime,
-        },
-        sampling=Sampling(settings.temperature, settings.top_p, settings.top_k, settings.max_new_tokens),
-        instruction=settings.instruction,
+    tasks = load_tasks(
+        (*settings.multiple_choice, *settings.maths), context.inputs["mirror"], context.scratch, asked(settings)
     )
-    tasks = load_tasks((*settings.multiple_choice, *settings.maths), context.inputs["mirror"], context.scratch, maths)
     model = load_harness_model(
         context.inputs["model"],
         tokens_per_batch=settings.tokens_per_batch,
@@ -38,12 +31,12 @@ def run(context: Context[EvaluateSettings]) -> None:
     total, done = sum(answers.values()), 0
     scores: dict[str, Scores] = {}
     samples: list[Sample] = []
-    for names in (settings.multiple_choice, settings.maths):
-        if not names:
+    for group in (settings.multiple_choice, settings.maths):
+        if not group:
             continue
-        size = sum(answers[name] for name in names)
+        size = sum(answers[name] for name in group)
         model.on_progress = partial(_progress, context, done, size, total)
-        found, rows = score(model, {name: tasks[name] for name in names}, limit=settings.limit, seed=settings.seed)
+        found, rows = score(model, {name: tasks[name] for name in group}, limit=settings.limit, seed=settings.seed)
         scores |= found
         samples += rows
         done += size
@@ -51,6 +44,19 @@ def run(context: Context[EvaluateSettings]) -> None:
     (context.out / "results.json").write_text(json.dumps(results, indent=1))
     write_samples(context.out / "samples.parquet", samples)
     context.metrics({f"{name}/{figures.metric}": figures.mean for name, figures in scores.items()}, None)
+
+
+def asked(settings: EvaluateSettings) -> Maths:
+    """How the settings ask maths problems."""
+    return Maths(
+        repeats={
+            "math500": settings.repeats_math500,
+            "aime24": settings.repeats_aime,
+            "aime25": settings.repeats_aime,
+        },
+        sampling=Sampling(settings.temperature, settings.top_p, settings.top_k, settings.max_new_tokens),
+        instruction=settings.instruction,
+    )
 
 
 def _progress(context: Context[EvaluateSettings], done: int, size: int, total: int, share: float) -> None:

@@ -1,36 +1,21 @@
-"""All data sets of the study, in the hub's layout: made up from the seed, or copied from a folder of the user's."""
+"""All data sets of the study, in the hub's layout: made up from the seed, or from the hub or a folder of the user's."""
 
 import shutil
 from pathlib import Path
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.stages.contract import Context
-from rlgen_k8s.stages.mirror.settings import MirrorSettings
+from rlgen_k8s.stages.mirror.hub import mirror_hub
+from rlgen_k8s.stages.mirror.settings import NEEDED, MirrorSettings
 from rlgen_k8s.world.sets import Sizes, build
-
-NEEDED = (
-    "DigitalLearningGmbH/MATH-lighteval",
-    "agentica-org/DeepScaleR-Preview-Dataset",
-    "open-thoughts/OpenThoughts-114k",
-    "togethercomputer/RedPajama-Data-1T-Sample",
-    "allenai/openbookqa",
-    "tau/commonsense_qa",
-    "EleutherAI/headqa",
-    "allenai/sciq",
-    "allenai/ai2_arc",
-    "EleutherAI/logiqa",
-    "baber/piqa",
-    "HuggingFaceH4/MATH-500",
-    "Maxwell-Jia/AIME_2024",
-    "math-ai/aime25",
-)
-"""What a full study reads: problems, the two corpora, the ten evaluation sets."""
 
 
 def run(context: Context[MirrorSettings]) -> None:
     """Fill `context.out` with `<org>/<name>/README.md` and the parquet files beside it, for every set."""
     settings = context.settings
-    if settings.path is None:
+    if settings.kind == "hub":
+        mirror_hub(context.out, settings.revisions, context.progress)
+    elif settings.path is None:
         sizes = Sizes(**{name: getattr(settings, name) for name in Sizes.__dataclass_fields__})
         build(context.out, sizes, settings.seed, context.progress)
     else:

@@ -8,14 +8,33 @@ from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
 
 OURS = "ours: the tiny study's cost"
 
+NEEDED = (
+    "DigitalLearningGmbH/MATH-lighteval",
+    "agentica-org/DeepScaleR-Preview-Dataset",
+    "open-thoughts/OpenThoughts-114k",
+    "togethercomputer/RedPajama-Data-1T-Sample",
+    "allenai/openbookqa",
+    "tau/commonsense_qa",
+    "EleutherAI/headqa",
+    "allenai/sciq",
+    "allenai/ai2_arc",
+    "EleutherAI/logiqa",
+    "baber/piqa",
+    "HuggingFaceH4/MATH-500",
+    "Maxwell-Jia/AIME_2024",
+    "math-ai/aime25",
+)
+"""What a full study reads: problems, the two corpora, the ten evaluation sets."""
+
 
 class MirrorSettings(StageSettings):
     """Where the data sets come from, and how large the made-up ones are."""
 
     seed: int = seed_setting()
-    kind: Literal["world", "folder"] = setting(
+    kind: Literal["world", "folder", "hub"] = setting(
         "world",
-        doc="world: make every set up from the seed. folder: take the real ones from a folder in the hub's layout.",
+        doc="world: make every set up from the seed. folder: take the real ones from a folder in the hub's layout. "
+        "hub: from the Hugging Face hub.",
         source="ours",
     )
     path: str | None = setting(
@@ -26,6 +45,11 @@ class MirrorSettings(StageSettings):
     )
     contents: str = setting(
         "", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours", filled="set path"
+    )
+    revisions: dict[str, str] = setting(
+        {},
+        doc="With kind hub: of every set, <org>/<name>, the commit, tag or branch to take.",
+        source="the hub",
     )
     problems: int = setting(
         2000, doc="Rows of MATH's training split, and of DeepScaleR.", unit="problems", source=OURS, ge=1
@@ -45,6 +69,10 @@ class MirrorSettings(StageSettings):
     def _path_with_folder(self) -> Self:
         if self.kind == "folder" and self.path is None:
             raise ValueError("path: missing; kind folder needs the folder that holds the data sets")
-        if self.kind == "world" and self.path is not None:
-            raise ValueError(f"path {self.path}: kind world makes its sets up; drop the path or set kind to folder")
+        if self.kind != "folder" and self.path is not None:
+            raise ValueError(f"path {self.path}: kind {self.kind} reads no folder; drop the path or set kind to folder")
+        if (self.kind == "hub") != bool(self.revisions):
+            raise ValueError("revisions: give them with kind hub and with no other")
+        if self.kind == "hub" and (missing := [name for name in NEEDED if name not in self.revisions]):
+            raise ValueError(f"revisions: has none for {', '.join(missing)}; a study reads all of these sets")
         return self

@@ -13,9 +13,10 @@ class ModelSettings(StageSettings):
     """Where a model comes from; the rest says how a small one is pre-trained."""
 
     seed: int = seed_setting()
-    source: Literal["pretrain", "folder"] = setting(
+    source: Literal["pretrain", "folder", "hub"] = setting(
         "pretrain",
-        doc="pretrain: a small Qwen3 from scratch on the mirror's texts. folder: a model of yours.",
+        doc="pretrain: a small Qwen3 from scratch on the mirror's texts. folder: a model of yours. hub: a model of the "
+        "Hugging Face hub.",
         source="ours",
     )
     path: str | None = setting(
@@ -26,6 +27,18 @@ class ModelSettings(StageSettings):
     )
     contents: str = setting(
         "", doc="SHA-256 of what `path` holds; filled from the folder.", source="ours", filled="set path"
+    )
+    repository: str | None = setting(
+        None, doc="With source hub: the model, <org>/<name>.", source="the hub", pattern=r"^[^/\s]+/[^/\s]+$"
+    )
+    revision: str | None = setting(
+        None, doc="With source hub: the commit, tag or branch to take.", source="the hub", min_length=1
+    )
+    chat_template: Literal["own", "chatml", "llama3"] = setting(
+        "own",
+        doc="own: the model's. chatml, llama3: with source folder or hub, plain turns in its place, without a system "
+        "message or a date. It must build the prompt that sft.template builds.",
+        source="ours",
     )
     text: tuple[str, ...] = setting(
         ("rlgen/tiny-pretraining",), doc="Sets of the mirror to train on (column `text`).", source=OURS, min_length=1
@@ -55,10 +68,15 @@ class ModelSettings(StageSettings):
     def _consistent(self) -> Self:
         if self.source == "folder" and self.path is None:
             raise ValueError("path: missing; source folder needs the folder that holds the model")
-        if self.source == "pretrain" and self.path is not None:
+        if self.source != "folder" and self.path is not None:
             raise ValueError(
-                f"path {self.path}: source pretrain makes a model of its own; drop the path or set source to folder"
+                f"path {self.path}: source {self.source} reads no folder; drop the path or set source to folder"
             )
+        for name in ("repository", "revision"):
+            if (self.source == "hub") != (getattr(self, name) is not None):
+                raise ValueError(f"{name}: give it with source hub and with no other")
+        if self.source == "pretrain" and self.chat_template != "own":
+            raise ValueError("chat_template: source pretrain has one of its own; drop it")
         if self.width % HEAD:
             raise ValueError(f"width {self.width}: expected a multiple of {HEAD}, the width of a head")
         return self

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from rlgen_k8s.lm.chat import CHATML
+
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -13,14 +15,6 @@ SPLIT = (
 
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
 SPECIAL = (END_OF_TEXT, "<|im_start|>", END_OF_TURN, "<think>", "</think>")
-
-CHAT_TEMPLATE = (
-    "{%- for message in messages %}"
-    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
-)
-"""Qwen's turns, without its default system message and its tools."""
 
 SAMPLE = 6000
 """Texts the merges are learned from."""
@@ -52,5 +46,5 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         pad_token=END_OF_TEXT,
         additional_special_tokens=["<|im_start|>"],
         model_max_length=MAX_LENGTH,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=CHATML,
     )

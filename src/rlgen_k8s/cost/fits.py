@@ -1,0 +1,71 @@
+"""What a study asks for and cannot get: refused before anything is paid, with the setting to change."""
+
+from collections.abc import Iterable, Mapping
+
+from rlgen_k8s.cost.estimates import Estimate
+from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.dag.nodes import Node
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.study.settings import Study
+
+GIB = 2**30
+LESS = {
+    ("traces", "KV cache"): "lower traces.batch_size",
+    ("sft", "logits"): "lower sft.cutoff_len or sft.per_device_batch",
+    ("sft", "activations"): "lower sft.cutoff_len or sft.per_device_batch, or set sft.gradient_checkpointing",
+    ("sft", "weights"): "set sft.deepspeed_stage to 3, or raise sft.processes",
+    ("sft", "gradients"): "set sft.deepspeed_stage to 3, or raise sft.processes",
+    ("sft", "optimizer"): "set sft.deepspeed_stage to 3, or raise sft.processes",
+    ("grpo", "logits"): "lower grpo.tokens_per_pass (with grpo.response_tokens)",
+    ("grpo", "activations"): "lower grpo.tokens_per_pass (with grpo.response_tokens)",
+    ("grpo", "optimizer"): "raise grpo.n_gpus",
+    ("grpo", "vLLM's weights"): "raise grpo.tensor_parallel",
+    ("grpo", "KV cache"): "raise grpo.tensor_parallel, or lower grpo.response_tokens",
+    ("evaluate", "KV cache"): "lower evaluate.sequences_per_generation",
+    ("evaluate", "logits"): "lower evaluate.tokens_per_batch",
+    ("harvest", "activations"): "lower harvest.batch",
+    ("crosscoder", "model spliced into"): "lower crosscoder.splice_batch",
+    ("crosscoder", "batch"): "lower crosscoder.batch",
+    ("crosscoder", "optimizer"): "lower crosscoder.n_features",
+    ("intervene", "logits"): "lower intervene.tokens_per_batch",
+}
+"""What to do about the largest part of a stage's memory; else there is only a larger GPU."""
+
+
+def refuse_what_cannot_fit(study: Study, nodes: Iterable[Node], estimates: Mapping[str, Estimate]) -> None:
+    """Raise `UserError` for the first of `nodes` that needs more GPUs, GPU memory or disk than it gets."""
+    for node in nodes:
+        if node.name in estimates:
+            _check_gpus(study, node)
+            _check_memory(study, node, estimates[node.name])
+            _check_disk(node, estimates[node.name])
+
+
+def _check_gpus(study: Study, node: Node) -> None:
+    wanted = {"sft": ("sft.processes", study.sft.processes), "grpo": ("grpo.n_gpus", study.grpo.n_gpus)}
+    name, number = wanted.get(node.stage, ("", 0))
+    if number > node.shape.gpus:
+        raise UserError(
+            f"{node.name}: {name}={number} and the pod has {node.shape.gpus} GPUs; set pods.{node.stage}.gpus={number}"
+        )
+
+
+def _check_memory(study: Study, node: Node, estimate: Estimate) -> None:
+    needed = sum(estimate.memory.values())
+    given = GPUS[study.cost.gpu].memory * study.cost.memory_share
+    if needed > given:
+        largest = max(estimate.memory, key=lambda part: estimate.memory[part])
+        advice = LESS.get((node.stage, largest), "set cost.gpu to a larger one")
+        raise UserError(
+            f"{node.name}: needs {needed / 1e9:.0f} GB on a GPU, {estimate.memory[largest] / 1e9:.0f} of it {largest}; "
+            f"cost.gpu={study.cost.gpu} gives {given / 1e9:.0f} GB; {advice}"
+        )
+
+
+def _check_disk(node: Node, estimate: Estimate) -> None:
+    needed = estimate.scratch / GIB
+    if needed > node.shape.disk:
+        raise UserError(
+            f"{node.name}: needs {needed:.0f} GiB on the node's disk and pods.{node.stage}.disk={node.shape.disk:g}; "
+            f"set pods.{node.stage}.disk to at least {needed:.0f}"
+        )

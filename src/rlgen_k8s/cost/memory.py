@@ -1,0 +1,88 @@
+"""Memory of one GPU by what fills it, in bytes. A byte count an element: 2 in bf16, 4 in fp32."""
+
+from rlgen_k8s.cost.architectures import Architecture
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+from rlgen_k8s.stages.sft.settings import SftSettings
+
+Parts = dict[str, float]
+"""What fills the memory: bytes by name."""
+
+ROLLOUT_SHARE = 0.5
+"""Of a GPU's memory that vLLM takes for its weights and its cache: verl's `gpu_memory_utilization`."""
+LOGITS_BYTES = 10
+"""Bytes of one logit in training: bf16, its fp32 copy, and that one's gradient."""
+
+
+def generation(model: Architecture, element: int, sequences: int, tokens: int) -> Parts:
+    """Hugging Face's generate: `sequences` of `tokens` each, prompt included."""
+    return {
+        "weights": element * model.parameters,
+        "KV cache": sequences * tokens * model.cache_bytes(element),
+        "logits": 4 * sequences * model.vocabulary,
+    }
+
+
+def forwards(model: Architecture, element: int, tokens: int, output: bool) -> Parts:
+    """A forward of `tokens` tokens in all, with logits if `output`: the widest layer's inputs and outputs at once."""
+    return {
+        "weights": element * model.parameters,
+        "activations": element * tokens * (4 * model.width + 3 * model.mlp),
+        "logits": (element + 4) * tokens * model.vocabulary if output else 0,
+    }
+
+
+def sft(model: Architecture, settings: SftSettings) -> Parts:
+    """DeepSpeed's sharded training with Adam: 2 + 2 + 12 bytes a weight in bf16 (Rajbhandari et al. 2020, 3.1)."""
+    element = 2 if settings.precision == "bfloat16" else 4
+    n, stage = settings.processes, settings.deepspeed_stage or 0
+    weights = element * model.parameters
+    master = 4 if element == 2 else 0
+    tokens = settings.per_device_batch * settings.cutoff_len
+    return {
+        "weights": weights / (n if stage == 3 else 1),
+        "gradients": weights / (n if stage else 1),
+        "optimizer": (8 + master) * model.parameters / (n if stage else 1),
+        "activations": _activations(model, tokens, element, settings.gradient_checkpointing),
+        "logits": LOGITS_BYTES * tokens * model.vocabulary,
+    }
+
+
+def grpo(model: Architecture, settings: GrpoSettings, gpu_memory: float) -> Parts:
+    """The larger of verl's two phases: training (fp32 weights, gradients and Adam, sharded), or vLLM beside them."""
+    workers = settings.nodes * settings.n_gpus
+    element = 2 if settings.precision == "bf16" else 4
+    held = {"weights": 4 * model.parameters / workers, "optimizer": 8 * model.parameters / workers}
+    training = held | {
+        "gradients": 4 * model.parameters / workers,
+        "activations": _activations(model, settings.tokens_per_pass, element, True),
+        "logits": LOGITS_BYTES * settings.tokens_per_pass * model.vocabulary,
+    }
+    in_vllm = element * model.parameters / settings.tensor_parallel
+    longest = (settings.prompt_tokens + settings.response_tokens) * model.cache_bytes(element)
+    cache = max(ROLLOUT_SHARE * gpu_memory - in_vllm, longest / settings.tensor_parallel)
+    rollout = held | {"vLLM's weights": in_vllm, "KV cache": cache}
+    return max(training, rollout, key=lambda parts: sum(parts.values()))
+
+
+def crosscoder(model: Architecture, settings: CrosscoderSettings, models: int, element: int, length: int) -> Parts:
+    """Weights, gradients and Adam's two means in fp32; beside them, a forward on `length` tokens."""
+    weights = 4 * 2 * models * model.width * settings.n_features
+    splice = forwards(model, element, settings.splice_batch * length, output=True)
+    return {
+        "weights": weights,
+        "gradients": weights,
+        "optimizer": 2 * weights,
+        "batch": 4 * settings.batch * (4 * settings.n_features + 3 * models * model.width),
+        "model spliced into": sum(splice.values()),
+    }
+
+
+def _activations(model: Architecture, tokens: int, element: int, checkpointing: bool) -> float:
+    """What backward needs: each layer's input and one layer whole, or all layers whole (Korthikanti et al. 2022, 4.1).
+
+    A layer whole is 34 · width bytes a token in bf16 for an MLP of 4 · width; attention is recomputed (flash).
+    """
+    layer = tokens * element * (9 * model.width + 4 * model.mlp)
+    inputs = tokens * element * model.width * model.layers
+    return inputs + layer if checkpointing else model.layers * layer

@@ -1,0 +1,36 @@
+"""How long the GPU work takes, in seconds: FLOPs over what is reached of the peak, bytes over the bandwidth."""
+
+from rlgen_k8s.cost.architectures import Architecture
+from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.study.cost import CostSettings
+
+
+def peak(element: int, cost: CostSettings) -> float:
+    """FLOP/s of matrix products whose elements have so many bytes."""
+    gpu = GPUS[cost.gpu]
+    return gpu.flops if element == 2 else gpu.flops32
+
+
+def forwards(model: Architecture, tokens: float, context: float, element: int, cost: CostSettings) -> float:
+    """Forwards of `tokens` tokens through the whole model, each with `context` tokens before it on average."""
+    return tokens * model.forward_flops(context) / (peak(element, cost) * cost.training_utilization)
+
+
+def hf_generation(
+    model: Architecture, element: int, responses: float, batch: int, longest: int, cost: CostSettings
+) -> float:
+    """Hugging Face's generate: a batch goes on until its longest response ends, taken to be at the limit.
+
+    A step reads all weights and, half-way, half of the longest cache; or it is bound by Python.
+    """
+    read = element * model.parameters + batch * model.cache_bytes(element) * (cost.prompt_tokens + longest / 2)
+    step = max(cost.decoding_overhead, read / (GPUS[cost.gpu].bandwidth * cost.decoding_utilization))
+    return responses / batch * longest * step
+
+
+def vllm_generation(model: Architecture, responses: float, longest: int, cost: CostSettings) -> float:
+    """`responses` at once on one GPU by vLLM in bf16: weights are read for every step, caches as they grow."""
+    length = min(cost.response_tokens, longest)
+    cached = responses * length * (cost.prompt_tokens + length / 2) * model.cache_bytes()
+    reads = (longest * 2 * model.parameters + cached) / (GPUS[cost.gpu].bandwidth * cost.decoding_utilization)
+    return reads + forwards(model, responses * length, length / 2, 2, cost)

@@ -1,0 +1,114 @@
+"""The hub's data sets as a mirror: only the files that a study reads, whatever is no parquet made parquet."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.lm.download import download
+
+CARD = "README.md"
+DATA = ("*.parquet", "*.json", "*.jsonl")
+FILES: Mapping[str, tuple[str, ...]] = {
+    "open-thoughts/OpenThoughts-114k": ("data/*.parquet",),  # the configuration `metadata` is not read
+    "togethercomputer/RedPajama-Data-1T-Sample": ("*.jsonl",),
+}
+"""Files of the sets of which not all data files are wanted."""
+ROWS_AT_ONCE = 10_000
+
+
+def mirror_hub(out: Path, revisions: Mapping[str, str], progress: Callable[[int, int], None]) -> None:
+    """Fill `out` with `<org>/<name>/` for each set, and `mirror.json`: commit, licence and rows of each."""
+    recorded = {}
+    for done, (name, revision) in enumerate(revisions.items()):
+        progress(done, len(revisions))
+        folder = out / name
+        setting = f"mirror.revisions[{name}]"
+        commit = download(setting, name, revision, folder, kind="dataset", patterns=(CARD, *FILES.get(name, DATA)))
+        if not any(folder.rglob("*.parquet")):
+            to_parquet(folder, name)
+        rows = sum(pq.read_metadata(file).num_rows for file in folder.rglob("*.parquet"))
+        recorded[name] = {"revision": revision, "commit": commit, "licence": licence(folder / CARD), "rows": rows}
+    (out / "mirror.json").write_text(json.dumps(recorded, indent=1) + "\n")
+    progress(len(revisions), len(revisions))
+
+
+def licence(card: Path) -> str:
+    """What a set's card says of its licence; "" if it says nothing."""
+    found = _front_matter(card.read_text() if card.exists() else "").get("license", "")
+    return ", ".join(map(str, found)) if isinstance(found, list) else str(found)
+
+
+def to_parquet(folder: Path, name: str) -> None:
+    """Put one parquet file a split in the place of the JSON files in `folder`.
+
+    A file's name says its split (`test.jsonl`), else it is `train`. Whatever is not text becomes JSON text, so
+    that files whose records differ in depth, as RedPajama's `meta` does, make one table.
+    """
+    files = sorted(path for pattern in ("*.json", "*.jsonl") for path in folder.rglob(pattern))
+    if not files:
+        raise UserError(f"mirror.revisions[{name}]: no parquet and no JSON file at this revision; give another")
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        split = next((word for word in ("test", "validation") if word in file.stem), "train")
+        splits.setdefault(split, []).append(file)
+    for split, parts in splits.items():
+        _write(folder / f"{split}-00000-of-00001.parquet", parts)
+    for file in files:
+        file.unlink()
+    card = folder / CARD
+    text = card.read_text() if card.exists() else ""
+    front = _front_matter(text) | {
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"{split}-*.parquet"} for split in splits],
+            }
+        ]
+    }
+    front.pop("dataset_info", None)  # describes the files as they were
+    card.write_text(f"---\n{yaml.safe_dump(front)}---\n{_body(text)}")
+
+
+def _write(target: Path, files: list[Path]) -> None:
+    """All records of `files` as one table, whose columns are those of the first records of each file."""
+    names = list(dict.fromkeys(key for file in files for key in next(iter(_records(file)), {})))
+    schema = pa.schema([(name, pa.string()) for name in names])
+    with pq.ParquetWriter(target, schema) as writer:
+        for file in files:
+            batch: list[dict[str, str | None]] = []
+            for record in _records(file):
+                batch.append({key: _text(record.get(key)) for key in names})
+                if len(batch) == ROWS_AT_ONCE:
+                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                    batch = []
+            if batch:
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+
+
+def _records(file: Path) -> Iterable[dict[str, Any]]:
+    if file.suffix == ".json":
+        yield from json.loads(file.read_text())
+        return
+    with file.open() as lines:
+        yield from (json.loads(line) for line in lines if line.strip())
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _front_matter(text: str) -> dict[str, Any]:
+    parts = text.split("---\n", 2)
+    front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
+    return front if isinstance(front, dict) else {}
+
+
+def _body(text: str) -> str:
+    parts = text.split("---\n", 2)
+    return parts[2] if len(parts) == 3 and not parts[0].strip() else text

@@ -1,0 +1,151 @@
+"""The cost model against figures that were published or measured elsewhere, and what a plan refuses."""
+
+import pytest
+
+from rlgen_k8s.cost import memory
+from rlgen_k8s.cost.architectures import ARCHITECTURES
+from rlgen_k8s.cost.estimates import estimates
+from rlgen_k8s.cost.fits import refuse_what_cannot_fit
+from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.costs import critical_hours, gpu_hours
+from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.study.load import load_study
+
+FULL = ("full-qwen25", "full-qwen3", "full-llama31")
+IDEAL = [f"cost.{name}=1" for name in ("training_utilization", "crosscoder_utilization")] + [
+    f"cost.{name}={value}" for name, value in (("startup", 0), ("store_rate", 1e30), ("disk_rate", 1e30))
+]
+
+
+def estimated(name, *assignments):
+    study = load_study(name, list(assignments))
+    nodes = plan(study)
+    return study, nodes, estimates(study, nodes)
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    # Model cards; Qwen3-4B-Base: total_size of its model.safetensors.index.json, 8 045 591 552 bytes of bf16.
+    [
+        ("Qwen/Qwen2.5-7B", 7.61),
+        ("Qwen/Qwen3-4B-Base", 4.02),
+        ("Qwen/Qwen3-32B", 32.8),
+        ("meta-llama/Llama-3.1-8B-Instruct", 8.03),
+    ],
+)
+def test_a_shape_has_the_published_number_of_weights(name, billions):
+    assert ARCHITECTURES[name].parameters / 1e9 == pytest.approx(billions, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "gflop", "terabytes", "harvest_hours", "crosscoder_hours"),
+    # By hand: 2 FLOP a weight of the lower half; 2 models of 400 M tokens in bf16; 10·M·d·D FLOP a token; 989 TFLOP/s.
+    [
+        ("full-qwen3", "Qwen/Qwen3-4B-Base", 3.8, 4.1, 0.43, 0.19),
+        ("full-qwen25", "Qwen/Qwen2.5-7B", 6.6, 5.7, 0.74, 0.26),
+    ],
+)
+def test_at_the_hardware_s_limit_it_gives_the_figures_worked_out_by_hand(
+    name, shape, gflop, terabytes, harvest_hours, crosscoder_hours
+):
+    _, _, found = estimated(name, *IDEAL)
+    model = ARCHITECTURES[shape]
+    assert model.forward_flops(512, model.layers // 2) / 1e9 == pytest.approx(gflop, rel=0.03)
+    assert 2 * found["harvest-base"].store / 1e12 == pytest.approx(terabytes, rel=0.02)
+    assert found["harvest-base"].hours == pytest.approx(harvest_hours, rel=0.03)
+    assert found["crosscoder-sft-1"].hours == pytest.approx(crosscoder_hours, rel=0.03)
+    assert found["crosscoder-joint"].hours == pytest.approx(1.5 * crosscoder_hours, rel=0.03)
+
+
+def test_zero_divides_what_its_paper_says_it_divides():
+    """Rajbhandari et al. 2020, figure 1: 7.5 B weights on 64 GPUs take 16.6 GB with stage 2 and 1.9 GB with stage 3."""
+    model = ARCHITECTURES["Qwen/Qwen2.5-7B"]
+    scale = 7.5e9 / model.parameters
+    for stage, gigabytes in ((2, 16.6), (3, 1.9)):
+        parts = memory.sft(model, SftSettings(processes=64, deepspeed_stage=stage))
+        held = scale * sum(parts[name] for name in ("weights", "gradients", "optimizer"))
+        assert held / 1e9 == pytest.approx(gigabytes, rel=0.02)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_full_studies_fit_and_every_task_on_gpus_but_analyse_has_an_estimate(name):
+    study, nodes, found = estimated(name)
+    refuse_what_cannot_fit(study, nodes, found)
+    on_gpus = {node.name for node in nodes if node.shape.gpus}
+    assert on_gpus - set(found) == {"analyse"}
+    assert {node.name for node in nodes if node.name in found and found[node.name].memory} == on_gpus - {"analyse"}
+    for node in nodes:
+        if node.stage in ("sft", "grpo"):
+            assert sum(found[node.name].memory.values()) < GPUS["H200"].memory
+
+
+def test_what_costs_more_is_estimated_to_cost_more():
+    _, nodes, before = estimated("full-qwen25")
+    for change, tasks in {
+        "problems.size=94000": ("traces", "sft", "grpo"),
+        "cost.gpu=A100": ("traces", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
+        "cost.response_tokens=8000": ("sft", "grpo"),
+        "crosscoder.epochs=2": ("crosscoder-joint",),
+        "evaluate.repeats_aime=20": ("evaluate-rl",),
+    }.items():
+        _, _, after = estimated("full-qwen25", change)
+        for task in tasks:
+            assert after[task].hours > before[task].hours, (change, task)
+    assert {node.name for node in nodes} > set(before)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("traces.batch_size=64", r"^traces: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
+        ("evaluate.sequences_per_generation=64", r"^evaluate-rl: .*lower evaluate\.sequences_per_generation$"),
+        ("cost.gpu=H100", r"^traces: .*cost\.gpu=H100 gives 76 GB"),
+        ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
+        ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
+        ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
+        ("pods.grpo.gpus=4", r"^grpo: grpo\.n_gpus=8 and the pod has 4 GPUs"),
+        (
+            "pods.grpo.disk=100",
+            r"^grpo: needs \d+ GiB on the node's disk and pods\.grpo\.disk=100; set pods\.grpo\.disk",
+        ),
+        ("corpus.text_tokens=900_000_000", r"set pods\.harvest\.disk to at least \d+$"),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignment, words):
+    study, nodes, found = estimated("full-qwen25", assignment)
+    with pytest.raises(UserError, match=words) as raised:
+        refuse_what_cannot_fit(study, nodes, found)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
+    _, nodes, found = estimated("tiny", "pods.grpo.gpus=2")
+    assert found == {}
+    grpo = next(node for node in nodes if node.name == "grpo")
+    assert gpu_hours(grpo, found) == pytest.approx(2 * 2.4 / 60)
+
+
+def test_the_longest_chain_goes_through_the_traces():
+    _, nodes, found = estimated("full-qwen25")
+    named = {node.name: node for node in nodes}
+    chain = [
+        "mirror",
+        "teacher",
+        "traces",
+        "sft",
+        "harvest-sft",
+        "crosscoder-joint",
+        "analyse",
+        "intervene-rl",
+        "report",
+    ]
+    known = sum(found[name].hours if name in found else named[name].shape.minutes / 60 for name in chain)
+    assert critical_hours(nodes, found) == pytest.approx(known)
+
+
+def test_prices_and_assumptions_are_no_part_of_an_address():
+    _, before, _ = estimated("full-qwen25")
+    _, after, _ = estimated("full-qwen25", "cost.prices={H200: 3}", "cost.acceptance=0.5")
+    assert [node.address for node in before] == [node.address for node in after]

@@ -1,0 +1,198 @@
+"""Models and data sets from a hub: a server that speaks its interface, over a folder in its layout."""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import pytest
+
+from rlgen_k8s.errors import TryAgainError, UserError
+from rlgen_k8s.lm.hub import load_set
+from rlgen_k8s.lm.load import load_tokenizer
+from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.corpus.documents import CONVERSATIONS, TEXT
+from rlgen_k8s.stages.mirror.run import run as run_mirror
+from rlgen_k8s.stages.mirror.settings import NEEDED, MirrorSettings
+from rlgen_k8s.stages.model.run import run as run_model
+from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.problems.sources import DEEPSCALER, read_deepscaler
+
+Make = Callable[..., Context[Any]]
+MODEL = "made/up"
+REVISIONS = dict.fromkeys(NEEDED, "main")
+
+
+@pytest.fixture(scope="module")
+def server() -> ModuleType:
+    spec = spec_from_file_location("hub_server", Path(__file__).with_name("hub_server.py"))
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def hub(mirror: Path, tmp_path: Path, server: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The made-up sets, two of them in the formats that their real namesakes have."""
+    import huggingface_hub.constants
+
+    root = tmp_path / "hub"
+    shutil.copytree(mirror, root / "datasets")
+    records = [{"problem": f"{k}+1?", "answer": str(k + 1), "solution": ""} for k in range(3)]
+    _replace(root / "datasets" / DEEPSCALER, {"deepscaler.json": json.dumps(records)}, "license: mit")
+    pages = {
+        "book_sample.jsonl": _lines({"meta": {"title": "T", "pages": 3}, "text": "a book"}),
+        "c4_sample.jsonl": _lines({"text": "a page", "meta": "web"}, {"text": "", "meta": None}),
+    }
+    _replace(root / "datasets" / TEXT, pages, "license: [a, b]")
+    talks = root / "datasets" / CONVERSATIONS
+    (talks / "default").rename(talks / "data")
+    (talks / "README.md").write_text((talks / "README.md").read_text().replace("path: default/", "path: data/"))
+    (talks / "metadata").mkdir()
+    (talks / "metadata/train-00000-of-00001.parquet").write_bytes(b"another configuration")
+    service = server.serve(root)
+    thread = threading.Thread(target=service.serve_forever, daemon=True)
+    thread.start()
+    endpoint = f"http://127.0.0.1:{service.server_port}"
+    files = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE
+    changed = files.replace(huggingface_hub.constants.ENDPOINT, endpoint)
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", changed)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    yield server.Hub
+    service.shutdown()
+    service.server_close()
+    thread.join()
+
+
+def _lines(*records: dict[str, Any]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def _replace(folder: Path, files: dict[str, str], front: str) -> None:
+    for file in folder.rglob("*.parquet"):
+        file.unlink()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (folder / "README.md").write_text(f"---\n{front}\n---\nA card.\n")
+
+
+def test_a_mirror_of_the_hub_is_read_as_any_other(
+    hub: Any, server: ModuleType, mirror: Path, context: Make, tmp_path: Path
+) -> None:
+    made = context(MirrorSettings(kind="hub", revisions=REVISIONS))
+    run_mirror(made)
+    assert [problem.answer for problem in read_deepscaler(made.out, tmp_path / "a")] == ["1", "2", "3"]
+    pages = load_set(made.out, TEXT, split="train", scratch=tmp_path / "b")
+    assert pages["text"] == ["a book", "a page", ""]
+    assert json.loads(pages["meta"][0]) == {"title": "T", "pages": 3}
+    for name, split in ((CONVERSATIONS, "train"), ("math-ai/aime25", "test")):
+        ours = load_set(made.out, name, split=split, scratch=tmp_path / "c")
+        theirs = load_set(mirror, name, split=split, scratch=tmp_path / "d")
+        assert ours.to_list() == theirs.to_list()
+    assert not any("metadata" in file for file in hub.asked)
+    recorded = json.loads((made.out / "mirror.json").read_text())
+    assert recorded[DEEPSCALER] == {"revision": "main", "commit": server.COMMIT, "licence": "mit", "rows": 3}
+    assert (recorded[TEXT]["licence"], recorded[TEXT]["rows"]) == ("a, b", 3)
+    assert list(recorded) == list(NEEDED)
+    assert not list(made.out.rglob(".cache"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"revision": "v9"}, r"mirror\.revisions\[math-ai/aime25\]=math-ai/aime25: has no revision v9"),
+        ({"gone": True}, r"math-ai/aime25: the hub has no such dataset"),
+        ({"gated": True}, r"math-ai/aime25: the hub asks for consent; .* HF_TOKEN"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_named(hub: Any, context: Make, change: dict[str, Any], message: str) -> None:
+    name = "math-ai/aime25"
+    if "gone" in change:
+        shutil.rmtree(hub.root / "datasets" / name)
+    if "gated" in change:
+        hub.gated.add(name)
+    with pytest.raises(UserError, match=message) as raised:
+        run_mirror(context(MirrorSettings(kind="hub", revisions=REVISIONS | {name: change.get("revision", "main")})))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_hub_that_does_not_answer_is_tried_again(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(TryAgainError, match=r"hub http://127\.0\.0\.1:1, dataset DigitalLearning"):
+        run_mirror(context(MirrorSettings(kind="hub", revisions=REVISIONS)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "hub"}, "revisions: give them with kind hub"),
+        ({"kind": "world", "revisions": REVISIONS}, "revisions: give them with kind hub"),
+        ({"kind": "hub", "revisions": {"a/b": "main"}}, "revisions: has none for DigitalLearning"),
+        ({"kind": "hub", "revisions": REVISIONS, "path": "/data"}, "kind hub reads no folder"),
+    ],
+)
+def test_revisions_go_with_the_hub(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MirrorSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "hub"}, "repository: give it with source hub"),
+        ({"source": "hub", "repository": "a/b"}, "revision: give it with source hub"),
+        ({"repository": "a/b"}, "repository: give it with source hub"),
+        ({"source": "hub", "repository": "a/b", "revision": "main", "path": "/m"}, "source hub reads no folder"),
+        ({"chat_template": "chatml"}, "chat_template: source pretrain has one"),
+    ],
+)
+def test_repository_and_revision_go_with_the_hub(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelSettings.model_validate(settings)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer with a chat template of its own, and files that stand for weights."""
+    from rlgen_k8s.stages.model.tokenizer import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(["one two three four"], vocabulary=300)
+    tokenizer.chat_template = "{{ 'dated: ' + messages[0].content }}"
+    tokenizer.add_special_tokens({"bos_token": "<|begin_of_text|>"})
+    tokenizer.save_pretrained(folder)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (folder / name).write_bytes(b"weights")
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt"),
+    [
+        ("own", "dated: Why?"),
+        ("chatml", "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"),
+        (
+            "llama3",
+            "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhy?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+    ],
+)
+def test_a_model_of_the_hub_comes_with_its_chat_template_or_the_study_s(
+    hub: Any, model: Path, context: Make, template: Literal["own", "chatml", "llama3"], prompt: str
+) -> None:
+    shutil.copytree(model, hub.root / "models" / MODEL)
+    settings = ModelSettings(source="hub", repository=MODEL, revision="main", chat_template=template)
+    made = context(settings)
+    run_model(made)
+    asked = [{"role": "user", "content": "Why?"}]
+    assert load_tokenizer(made.out).apply_chat_template(asked, tokenize=False, add_generation_prompt=True) == prompt
+    assert not list(made.out.glob("*.bin"))
