@@ -24,6 +24,9 @@ const Name = "rlgen-k8s.dev/folder"
 
 const provisionedBy = "pv.kubernetes.io/provisioned-by"
 
+// The scheduler says by it where a claim's first pod goes, and waits for the volume before it binds the pod.
+const selectedNode = "volume.kubernetes.io/selected-node"
+
 // Provisioner serves the storage classes that name it.
 type Provisioner struct {
 	client  kubernetes.Interface
@@ -88,7 +91,8 @@ func (p *Provisioner) Run(ctx context.Context) {
 }
 
 func (p *Provisioner) provision(ctx context.Context, claim *v1.PersistentVolumeClaim) error {
-	if claim.Status.Phase != v1.ClaimPending || claim.Spec.VolumeName != "" || claim.Spec.StorageClassName == nil {
+	if claim.Status.Phase != v1.ClaimPending || claim.Spec.VolumeName != "" || claim.Spec.StorageClassName == nil ||
+		claim.Annotations[selectedNode] != p.node {
 		return nil
 	}
 	class, err := p.classes.Get(*claim.Spec.StorageClassName)
