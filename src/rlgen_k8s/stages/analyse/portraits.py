@@ -66,7 +66,7 @@ def _words(
     found = logit_lens(joint, chosen, name, model, WORDS)
 
     def pairs(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[str, float]]:
-        return [(tokenizer.decode([int(i)]), round(float(x), 3)) for i, x in zip(ids, logits, strict=True)]
+        return [(str(tokenizer.decode([int(i)])), round(float(x), 3)) for i, x in zip(ids, logits, strict=True)]
 
     return [
         LensWords(promoted=pairs(up, up_logits), suppressed=pairs(down, down_logits))
