@@ -33,7 +33,7 @@ def portraits(
     `tokens`, `kept` [n, length]: the evaluation tokens, and which of them were read. `scores`: of each feature on the
     held-out critical samples, by task.
     """
-    features = list(reasons)
+    features, joint = list(reasons), joint.to(models["base"].device)
     places = places_of(features, stored["rows"].numpy(), kept, EXAMPLES)
     streams = {name: read_windows(model, tokens, places, batch) for name, model in models.items()}
     examples = snippets(joint, streams, tokens, kept, places, tokenizer)
