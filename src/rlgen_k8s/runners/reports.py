@@ -20,10 +20,11 @@ def copy_report(study: Study, store: Store, place: Home) -> Path:
     to = place.reports / f"{study.name}.html"
     to.parent.mkdir(parents=True, exist_ok=True)
     fetched = store.fetch(node.address, place.path / "fetched" / node.key)
-    pages = place.reports / study.name
-    shutil.rmtree(pages, ignore_errors=True)
-    if (fetched / FEATURES).is_dir():
-        shutil.copytree(fetched / FEATURES, pages / FEATURES)
     # Reports of several studies stand side by side: each one's pages are in a folder of its name.
+    pages = place.reports / study.name / FEATURES
+    shutil.rmtree(pages, ignore_errors=True)
+    pages.mkdir(parents=True)
+    for page in (fetched / FEATURES).glob("*.html"):
+        shutil.copyfile(page, pages / page.name)
     to.write_text((fetched / REPORT).read_text().replace(f'href="{FEATURES}/', f'href="{study.name}/{FEATURES}/'))
     return to

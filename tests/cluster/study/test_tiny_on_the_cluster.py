@@ -51,6 +51,10 @@ def test_the_report_and_its_figures_can_be_looked_at_in_argo(submitted, cluster)
     assert 'id="figure-1"' in page and 'id="table-5"' in page
     with urlopen(f"{base}/figures/", timeout=30) as answer:
         assert ".svg" in answer.read().decode()
+    link = re.search(r'href="(features/\d+\.html)"', page)
+    assert link
+    with urlopen(f"{base}/{link[1]}", timeout=30) as answer:
+        assert 'id="figure-firing"' in answer.read().decode()
 
 
 def test_every_task_is_a_finished_run_in_mlflow_with_time_and_address(submitted, nodes, tracking):

@@ -34,7 +34,11 @@ def test_the_report_has_every_figure_and_table_and_needs_nothing_from_outside(ti
     for identity in FIGURES + TABLES:
         assert f'id="{identity}"' in page
     assert "<script" not in page
-    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
+    links = re.findall(r"""(?:src|href)=["'](?!#|data:)([^"']*)""", page)
+    assert all(re.fullmatch(r"tiny/features/\d+\.html", link) for link in links)
+    for link in links:
+        assert "<script" not in (tiny.home / "reports" / link).read_text()
+    assert len(links) >= 5
     assert f"report: {tiny.home / 'reports/tiny.html'}" in tiny.output
 
 

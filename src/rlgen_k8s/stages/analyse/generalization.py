@@ -134,16 +134,24 @@ def paper_protocol(
 def held_out_scores(
     samples: Samples, base: PromptFeatures, rl: PromptFeatures, features: Sequence[int], seed: int
 ) -> dict[int, dict[str, Interval]]:
-    """Generalization score of each of `features` on each task's held-out critical samples."""
+    """Generalization score of each of `features` on each task's held-out critical samples.
+
+    Zero without an interval around it where a feature fires in neither model on any of them.
+    """
     row = {sample: i for i, sample in enumerate(samples.wanted)}
     held_out = {task: [row[task, doc] for doc in kinds["critical"].held_out] for task, kinds in samples.splits.items()}
     return {
         feature: {
-            task: bootstrap_mean(rl.last[rows, feature] - base.last[rows, feature], seed)
-            for task, rows in held_out.items()
+            task: _score(rl.last[rows, feature] - base.last[rows, feature], seed) for task, rows in held_out.items()
         }
         for feature in features
     }
+
+
+def _score(differences: NDArray[np.float32], seed: int) -> Interval:
+    if differences.size and not differences.any():
+        return Interval(mean=0.0, low=0.0, high=0.0, n=differences.size)
+    return bootstrap_mean(differences, seed)
 
 
 def _overlap(ids: list[int], other: Selection | None, n_features: int) -> Overlap | None:

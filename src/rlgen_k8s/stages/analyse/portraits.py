@@ -33,7 +33,7 @@ def portraits(
     `tokens`, `kept` [n, length]: the evaluation tokens, and which of them were read. `scores`: of each feature on the
     held-out critical samples, by task.
     """
-    features = list(reasons)
+    features, joint = list(reasons), joint.to(models["base"].device)
     places = places_of(features, stored["rows"].numpy(), kept, EXAMPLES)
     streams = {name: read_windows(model, tokens, places, batch) for name, model in models.items()}
     examples = snippets(joint, streams, tokens, kept, places, tokenizer)
@@ -66,7 +66,7 @@ def _words(
     found = logit_lens(joint, chosen, name, model, WORDS)
 
     def pairs(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[str, float]]:
-        return [(tokenizer.decode([int(i)]), round(float(x), 3)) for i, x in zip(ids, logits, strict=True)]
+        return [(str(tokenizer.decode([int(i)])), round(float(x), 3)) for i, x in zip(ids, logits, strict=True)]
 
     return [
         LensWords(promoted=pairs(up, up_logits), suppressed=pairs(down, down_logits))

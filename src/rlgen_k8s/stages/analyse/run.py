@@ -1,32 +1,28 @@
 """The stage: read, compute, write."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from transformers import PreTrainedModel
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores
 from rlgen_k8s.crosscoder.model import Crosscoder
 from rlgen_k8s.crosscoder.saving import load_crosscoder
-from rlgen_k8s.lm.load import load_model, load_tokenizer
-from rlgen_k8s.lm.middle import middle_layer
-from rlgen_k8s.stages.analyse.activations import PromptFeatures, prompt_features
+from rlgen_k8s.lm.load import load_tokenizer
+from rlgen_k8s.stages.analyse.activations import PromptFeatures
 from rlgen_k8s.stages.analyse.controls import matched_sets
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
-from rlgen_k8s.stages.analyse.drift import divergence_from, nearest_pair
+from rlgen_k8s.stages.analyse.drift import measure_drift
 from rlgen_k8s.stages.analyse.families import analyse_family
 from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find, held_out_scores, paper_protocol
 from rlgen_k8s.stages.analyse.interest import features_of_interest
 from rlgen_k8s.stages.analyse.portraits import portraits
+from rlgen_k8s.stages.analyse.reading import FAMILIES, FINAL, count, on_device, read_models
 from rlgen_k8s.stages.analyse.results import (
     Analysis,
     Controls,
-    Drift,
     Family,
     Features,
     FeatureSets,
@@ -37,11 +33,6 @@ from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
 from rlgen_k8s.stages.contract import CHECKPOINTS, Context
 from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
-from rlgen_k8s.stats import bootstrap_mean
-
-FAMILIES = ("sft", "rl")
-FINAL = {"base": "model-base"} | {name: f"model-{name}-{CHECKPOINTS}" for name in FAMILIES}
-"""The input with each model of the joint crosscoder."""
 
 
 def run(context: Context[AnalyseSettings]) -> None:
@@ -62,12 +53,12 @@ def run(context: Context[AnalyseSettings]) -> None:
     arrays |= {f"mas-{name}": scores for name, scores in attribution.items()}
 
     samples = _samples(inputs, settings)
-    text = open_tokens(inputs["corpus"], "evaluation")[: settings.drift_sequences]
-    done = _progress(
-        context, 2 * (len(samples.wanted) + len(samples.reference)) + len(FAMILIES) * CHECKPOINTS * len(text)
-    )
-    read = _read_models(context, samples, joint, done)
-    drift = _drift(context, text, done)
+    tokens = open_tokens(inputs["corpus"], "evaluation")
+    text = tokens[: settings.drift_sequences]
+    prompts = len(samples.wanted) + len(samples.reference)
+    done = count(context, 2 * prompts + len(FAMILIES) * CHECKPOINTS * len(text))
+    read = read_models(context, samples, joint, done)
+    drift = measure_drift(inputs, text, settings, done)
     generalization, scores = find(samples, read.wanted["base"], read.wanted["rl"], read.layer, settings)
     arrays |= scores
     result = Analysis(
@@ -91,12 +82,11 @@ def run(context: Context[AnalyseSettings]) -> None:
         stored["histogram"].sum(dim=1).numpy() > 0,
     )
     features = _features(samples, generalization, by_paper, list(reasons), read.reference, joint, settings)
-    tokens = open_tokens(inputs["corpus"], "evaluation")
     known = portraits(
         reasons,
         joint,
         stored,
-        {name: _load(inputs[source]) for name, source in FINAL.items()},
+        {name: on_device(inputs[source]) for name, source in FINAL.items()},
         load_tokenizer(inputs["model-base"]),
         tokens,
         tokens != load_corpus_info(inputs["corpus"]).separator,
@@ -109,72 +99,6 @@ def run(context: Context[AnalyseSettings]) -> None:
     (context.out / "portraits.json").write_text(Portraits(features=known).model_dump_json() + "\n")
     np.savez_compressed(context.out / "arrays.npz", **arrays)  # type: ignore[arg-type]
     context.metrics(_figures(families, generalization), None)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """Features of base and RL, by model."""
-
-    layer: int
-    wanted: dict[str, PromptFeatures]
-    reference: dict[str, PromptFeatures]
-
-
-def _progress(context: Context[AnalyseSettings], goal: int) -> Callable[[int], None]:
-    """What adds to the prompts and sequences read so far."""
-    read = 0
-
-    def done(n: int) -> None:
-        nonlocal read
-        read += n
-        context.progress(read, goal)
-
-    return done
-
-
-def _load(folder: Path) -> PreTrainedModel:
-    model = load_model(folder)
-    torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
-    return model
-
-
-def _drift(context: Context[AnalyseSettings], text: NDArray[np.int32], done: Callable[[int], None]) -> Drift:
-    """KL from base of every checkpoint, one after the other."""
-    inputs, settings = context.inputs, context.settings
-    base = _load(inputs["model-base"])
-    kl = {}
-    for name in FAMILIES:
-        folders = [inputs[f"model-{name}-{k}"] for k in range(1, CHECKPOINTS + 1)]
-        moved = [divergence_from(base, folder, text, settings.drift_batch, done) for folder in folders]
-        kl[name] = [bootstrap_mean(by_sequence, settings.seed) for by_sequence in moved]
-    pair = nearest_pair(*([found.mean or 0.0 for found in kl[name]] for name in FAMILIES))
-    return Drift(kl=kl, n_tokens=text.size, nearest=dict(zip(FAMILIES, pair, strict=True)))
-
-
-def _read_models(
-    context: Context[AnalyseSettings], samples: Samples, joint: Crosscoder, done: Callable[[int], None]
-) -> _Read:
-    """Run base and RL, one after the other, on the samples' prompts."""
-    layer = 0
-    found: dict[str, list[PromptFeatures]] = {}
-    for name in ("base", "rl"):
-        folder = context.inputs[FINAL[name]]
-        model, tokenizer = _load(folder), load_tokenizer(folder)
-        layer = middle_layer(model)
-        found[name] = [
-            prompt_features(
-                model,
-                tokenizer,
-                joint,
-                name,
-                [samples.tasks[task].prompts[doc] for task, doc in chosen],
-                context.settings.batch,
-                done,
-            )
-            for chosen in (samples.wanted, samples.reference)
-        ]
-    wanted, reference = ({name: pair[i] for name, pair in found.items()} for i in (0, 1))
-    return _Read(layer, wanted, reference)
 
 
 def _samples(inputs: Mapping[str, Path], settings: AnalyseSettings) -> Samples:

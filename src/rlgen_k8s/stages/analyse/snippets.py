@@ -80,7 +80,7 @@ def snippets(
         # The separator is no text: crosscoders do not train on it.
         values = crosscoder.encode(x)[:, place.feature].float().cpu().numpy() * kept[place.sequence, window]
         snippet = Snippet(
-            tokens=[tokenizer.decode([int(token)]) for token in tokens[place.sequence, window]],
+            tokens=[str(tokenizer.decode([int(token)])) for token in tokens[place.sequence, window]],
             activations=[round(float(value), 4) for value in values],
             peak=place.position - window.start,
         )

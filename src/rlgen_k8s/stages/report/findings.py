@@ -133,10 +133,11 @@ def _features(run: Run) -> Finding:
     critical = sum(item.selection["critical"].n for item in found.tasks.values())
     sizes = [len(item.selection["critical"].features) for item in found.tasks.values()]
     significant = sum(item.selection["critical"].significant for item in found.tasks.values())
+    family = sum(item.selection["critical"].family_significant for item in found.tasks.values())
     reverse = len(set(found.intersection) & set(found.intersection_by_kind["reverse"]))
     text = (
         f"On {critical} critical samples (the selection halves) the {len(sizes)} tasks select {min(sizes)} to "
-        f"{max(sizes)} features each, {significant} of the {sum(sizes)} significantly; "
+        f"{max(sizes)} features each, {significant} of the {sum(sizes)} significantly ({family} by max-T); "
         f"{len(found.intersection)} are in all of them."
         if critical
         else "There are no critical samples to select features on."

@@ -98,14 +98,19 @@ def belonging_table(portrait: Portrait) -> Table:
 def scores_table(portrait: Portrait) -> Table:
     """One feature's generalization score on every task."""
     rows: list[Sequence[Cell]] = [
-        [name(TASK_TITLES.get(task, task)), estimate(score, digits=4, signed=True)]
+        [
+            name(TASK_TITLES.get(task, task)),
+            Plain(f"silent (n = {score.n:,})", "soft")
+            if score.mean == score.low == score.high == 0
+            else estimate(score, digits=4, signed=True),
+        ]
         for task, score in portrait.scores.items()
     ]
     return Table(
         "table-scores",
         "Generalization scores",
         "Mean of its activation in RL less that in base at the last prompt token, on the held-out half of each task’s "
-        "critical samples.",
+        "critical samples. Silent: above 0 in neither model.",
         ["Task", "Score"],
         rows,
     )
