@@ -12,6 +12,7 @@ from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
 from rlgen_k8s.stages.mirror.settings import MirrorSettings
 from rlgen_k8s.stages.problems.settings import ProblemsSettings
+from rlgen_k8s.stages.report.settings import ReportSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
 from rlgen_k8s.study.full import DATASETS, PODS, QWEN3_32B, QWEN25_7B
@@ -60,5 +61,6 @@ STUDY = Study(
         threshold=0.2,  # paper 7
     ),
     intervene=InterveneSettings(value=3.0),  # paper 7.1
+    report=ReportSettings(paper_model="Qwen2.5-7B"),  # paper, tables 1 to 5
     pods=PODS,
 )

@@ -12,6 +12,7 @@ from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
 from rlgen_k8s.stages.mirror.settings import MirrorSettings
 from rlgen_k8s.stages.problems.settings import ProblemsSettings
+from rlgen_k8s.stages.report.settings import ReportSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
 from rlgen_k8s.study.full import DATASETS, PODS, QWEN3_4B_BASE, QWEN3_32B
@@ -60,5 +61,6 @@ STUDY = Study(
         threshold=0.2,  # paper 7
     ),
     intervene=InterveneSettings(value=3.0),  # paper 7.1
+    report=ReportSettings(paper_model="Qwen3-4B"),  # paper, tables 1 to 5
     pods=PODS,
 )

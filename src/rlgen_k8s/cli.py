@@ -34,11 +34,24 @@ Rebuild = Annotated[
 
 
 @app.command()
-def plan(study: StudyName, set_: Assignments = None, until: Until = None) -> None:
+def plan(
+    study: StudyName,
+    set_: Assignments = None,
+    until: Until = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Set the estimates beside what this submission took, as MLflow recorded it."),
+    ] = None,
+) -> None:
     """Show what would run, why, and what it costs.
 
     Every task: hit (its result is in the store) or run, with the reason. Starts nothing.
     """
+    if against is not None:
+        from rlgen_k8s.runners import against as past
+
+        past.show_against(study, set_ or [], against)
+        return
     from rlgen_k8s.runners import planning
 
     planning.show_plan(study, set_ or [], until or [])

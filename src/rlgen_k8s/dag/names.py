@@ -15,6 +15,9 @@ STAGE = "rlgen-k8s/stage"
 TASK = "rlgen-k8s/task"
 """Labels of workflows and pods."""
 
+INTERNET = "rlgen-k8s/internet"
+"""Label of pods that the chart's network policies let out to public addresses."""
+
 SETTINGS = "rlgen-k8s/settings"
 """Annotation of a workflow: the study's settings, as JSON."""
 

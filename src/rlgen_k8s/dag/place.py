@@ -23,6 +23,8 @@ class Place:
     """Of Argo's own containers beside them."""
     store_secret: str = "rlgen-store"
     """Secret with `access-key` and `secret-key` of the store."""
+    hub_secret: str = "rlgen-hub"
+    """Secret with `token` of the Hugging Face hub, for gated repositories; it need not exist."""
     artifact_repositories: str = "artifact-repositories"
     """ConfigMap with Argo's artifact repositories, for logs and for what a person looks at."""
     artifact_repository: str = "rlgen"

@@ -18,7 +18,7 @@ from hera.workflows import (
 )
 from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, Quantity, SeccompProfile, SecurityContext
 
-from rlgen_k8s.dag.names import EXPECTED_MINUTES, STAGE, TASK, TASK_PARAMETERS
+from rlgen_k8s.dag.names import EXPECTED_MINUTES, INTERNET, STAGE, TASK, TASK_PARAMETERS
 from rlgen_k8s.dag.place import Place
 from rlgen_k8s.study.settings import PodShape
 
@@ -52,8 +52,11 @@ POD_SECURITY = PodSecurityContext(
 POD_PATCH = json.dumps({"terminationGracePeriodSeconds": GRACE_SECONDS, "enableServiceLinks": False})
 
 
-def stage_template(stage: str, image: str, shape: PodShape, place: Place) -> Container:
-    """The container template of `stage`. Its inputs are the parameters that differ between the stage's tasks."""
+def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, online: bool = False) -> Container:
+    """The container template of `stage`. Its inputs are the parameters that differ between the stage's tasks.
+
+    `online` pods may reach the hub.
+    """
     viewable = VIEWABLE.get(stage, ())
     return Container(
         name=stage,
@@ -69,12 +72,13 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place) -> Con
             Env(name="RLGEN_PATIENCE", value=f"{shape.patience:g}"),
             Env(name="RLGEN_MEMORY", value=f"{shape.memory:g}"),
             Env(name="RLGEN_GPUS", value=str(shape.gpus)),
+            *([_hub_token(place)] if online else []),
             *([Env(name="RLGEN_ARTIFACTS", value=f"{SCRATCH}/artifacts")] if viewable else []),
         ],
         resources=_resources(shape),
         volumes=_volumes(shape),
         annotations={EXPECTED_MINUTES: f"{shape.minutes:g}"},
-        labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"},
+        labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"} | ({INTERNET: "true"} if online else {}),
         retry_strategy=RetryStrategy(
             limit=RETRIES,
             retry_policy="Always",
@@ -117,6 +121,11 @@ def _environment(image: str, place: Place) -> Sequence[Any]:
         Env(name="RLGEN_HOME", value=f"{SCRATCH}/home"),
         Env(name="HOME", value=f"{SCRATCH}/home"),
     ]
+
+
+def _hub_token(place: Place) -> SecretEnv:
+    """Opens gated repositories; pods start without it."""
+    return SecretEnv(name="HF_TOKEN", secret_name=place.hub_secret, secret_key="token", optional=True)
 
 
 def _resources(shape: PodShape) -> Resources:

@@ -9,6 +9,8 @@ from rlgen_k8s.dag.names import SETTINGS, STUDY, SUBMISSION, TASK_PARAMETERS, WO
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.dag.place import CHART, Place, workflow_name
 from rlgen_k8s.dag.pods import POD_PATCH, POD_SECURITY, close_template, stage_template
+from rlgen_k8s.stages.mirror.settings import MirrorSettings
+from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.store.keys import canonical_json
 from rlgen_k8s.study.settings import Study
 
@@ -55,7 +57,10 @@ def build_workflow(
         ttl_strategy=TTL,
     ) as workflow:
         shapes = {node.stage: node.shape for node in todo}
-        templates = {stage: stage_template(stage, image, shape, place) for stage, shape in shapes.items()}
+        online = {node.stage for node in todo if _from_the_hub(node)}
+        templates = {
+            stage: stage_template(stage, image, shape, place, online=stage in online) for stage, shape in shapes.items()
+        }
         workflow.on_exit = close_template(image, place)
         with DAG(name="study"):
             for node in todo:
@@ -67,6 +72,13 @@ def build_workflow(
                     dependencies=waits_for or None,
                 )
     return workflow
+
+
+def _from_the_hub(node: Node) -> bool:
+    settings = node.settings
+    return (isinstance(settings, MirrorSettings) and settings.kind == "hub") or (
+        isinstance(settings, ModelSettings) and settings.source == "hub"
+    )
 
 
 def _arguments(node: Node) -> dict[str, str]:

@@ -23,10 +23,10 @@ from rlgen_k8s.study.load import load_study
 WIDE = 160
 
 
-def _console() -> Console:
+def console() -> Console:
     """A terminal's own width; wide lines when piped."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
@@ -43,12 +43,12 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
         word, style = ("hit", "green") if verdict.manifest else ("run", "yellow") if verdict.runs else ("–", "dim")
         address = f"{verdict.node.stage}/{verdict.node.key[:10]}…"
         table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict, estimated), reason)
-    console = _console()
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
     if estimated:
-        console.print(cost_table(verdicts, estimated))
-        console.print(totals(verdicts, estimated, study.cost))
-    console.print(_totals(name, verdicts, estimated, store.uri))
+        terminal.print(cost_table(verdicts, estimated))
+        terminal.print(totals(verdicts, estimated, study.cost))
+    terminal.print(_totals(name, verdicts, estimated, store.uri))
     refuse_what_cannot_fit(study, [verdict.node for verdict in verdicts if verdict.runs], estimated)
 
 
@@ -94,7 +94,7 @@ def show_settings(name: str, prefix: str, assignments: list[str]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == "field")
     for row in rows:
         table.add_row(row.path, str(row.value), row.unit, row.meaning, row.source)
-    _console().print(table)
+    console().print(table)
 
 
 def show_status(name: str) -> None:
@@ -109,9 +109,9 @@ def show_status(name: str) -> None:
     for task in states:
         progress = f"{task.done}/{task.total}" if task.total else ""
         table.add_row(task.name, task.phase, progress, describe(task), task.message)
-    console = _console()
-    console.print(table)
-    console.print(f"{folder.name}: {'running as process ' + str(pid) if _alive(pid) else 'ended'}; logs in {folder}")
+    terminal = console()
+    terminal.print(table)
+    terminal.print(f"{folder.name}: {'running as process ' + str(pid) if _alive(pid) else 'ended'}; logs in {folder}")
 
 
 def _alive(pid: int) -> bool:

@@ -76,6 +76,7 @@ def test_settings_explains_a_field(tmp_path):
         (["report", "tiny"], "not made yet"),
         (["status", "tiny"], "has not run here yet"),
         (["compare", "tiny-1", "tiny-2"], "tiny-1"),
+        (["plan", "tiny", "--against", "tiny-1"], "tiny-1"),
         (["lineage", "nonsense"], "nonsense"),
     ],
 )

@@ -9,6 +9,7 @@ from rlgen_k8s.cost.fits import refuse_what_cannot_fit
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.against import pair
 from rlgen_k8s.runners.costs import critical_hours, gpu_hours
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.study.load import load_study
@@ -149,3 +150,11 @@ def test_prices_and_assumptions_are_no_part_of_an_address():
     _, before, _ = estimated("full-qwen25")
     _, after, _ = estimated("full-qwen25", "cost.prices={H200: 3}", "cost.acceptance=0.5")
     assert [node.address for node in before] == [node.address for node in after]
+
+
+def test_what_was_taken_stands_beside_what_was_expected():
+    _, nodes, found = estimated("tiny", "pods.sft.gpus=2", "pods.sft.minutes=3")
+    taken = {"sft": {"duration_seconds": 90.0, "gpu_seconds": 180.0, "loss": 1.0}, "traces": {"rate": 0.5}}
+    (only,) = pair(nodes, found, taken)
+    assert (only.task, only.expected, only.took) == ("sft", 180.0, 90.0)
+    assert (only.expected_on_gpus, only.took_on_gpus) == (360.0, 180.0)

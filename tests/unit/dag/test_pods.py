@@ -146,3 +146,16 @@ def test_the_local_runner_keeps_the_user_s_own_home_scratch_and_credentials(stud
     for task in read_tasks(build_workflow(study, plan(study), place=PLACE).to_dict()):
         assert not (POD_ONLY | {"MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "RLGEN_POD", "RLGEN_NODE"}) & task.env.keys()
         assert task.env["RLGEN_STORE"] == "s3://b/p"
+
+
+def test_only_what_takes_models_and_sets_from_the_hub_reaches_it_and_holds_its_token(templates):
+    full = load_study("full-qwen25")
+    built = yaml.safe_load(build_workflow(full, plan(full), place=PLACE).to_yaml())
+    online = {
+        template["name"]: variables(template)["HF_TOKEN"]["valueFrom"]["secretKeyRef"]
+        for template in built["spec"]["templates"]
+        if template.get("metadata", {}).get("labels", {}).get("rlgen-k8s/internet") == "true"
+    }
+    token = {"name": "rlgen-hub", "key": "token", "optional": True}
+    assert online == {"mirror": token, "model": token}
+    assert not [stage for stage, template in templates.items() if "HF_TOKEN" in variables(template)]

@@ -1,0 +1,72 @@
+"""What a plan expects beside what a submission took."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from rlgen_k8s.cost.estimates import Estimate, estimates
+from rlgen_k8s.dag.nodes import Node, plan
+from rlgen_k8s.runners.costs import gpu_hours, hours
+from rlgen_k8s.runners.planning import console
+from rlgen_k8s.runners.view import clock
+from rlgen_k8s.study.load import load_study
+from rlgen_k8s.tracking.compare import find_submission, planned, published_metrics
+from rlgen_k8s.tracking.mlflow_store import all_experiments
+from rlgen_k8s.tracking.reading import reading
+
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A task's seconds and GPU-seconds, expected and as they were."""
+
+    task: str
+    expected: float
+    took: float
+    expected_on_gpus: float
+    took_on_gpus: float
+
+
+def show_against(name: str, assignments: list[str], submission: str) -> None:
+    """Print a line for each task of the study whose result the submission names and MLflow knows."""
+    study = load_study(name, assignments)
+    nodes = plan(study)
+    with reading(os.environ) as tracking:
+        experiments = all_experiments(tracking)
+        run = find_submission(tracking, submission, experiments)
+        metrics = {task: published_metrics(tracking, address, experiments) for task, address in planned(run).items()}
+    pairs = pair(nodes, estimates(study, nodes), metrics)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("task", "expected", "took", "took / expected", "GPU expected", "GPU took"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for item in pairs:
+        on_gpus = (clock(item.expected_on_gpus), clock(item.took_on_gpus)) if item.expected_on_gpus else ("", "")
+        ratio = f"{item.took / item.expected:.2f}"
+        table.add_row(item.task, clock(item.expected), clock(item.took), ratio, *on_gpus)
+    expected, took = sum(item.expected for item in pairs), sum(item.took for item in pairs)
+    console().print(table)
+    console().print(
+        f"{run.info.run_name}: {len(pairs)} of {len(nodes)} tasks known to MLflow, {clock(expected)} expected, "
+        f"{clock(took)} taken, summed over tasks"
+    )
+
+
+def pair(
+    nodes: Sequence[Node], estimated: Mapping[str, Estimate], metrics: Mapping[str, Mapping[str, float]]
+) -> list[Pair]:
+    """Each node with its metrics `duration_seconds` and `gpu_seconds`, where `metrics` has them by task."""
+    return [
+        Pair(
+            node.name,
+            HOUR * hours(node, estimated),
+            metrics[node.name]["duration_seconds"],
+            HOUR * gpu_hours(node, estimated),
+            metrics[node.name].get("gpu_seconds", 0.0),
+        )
+        for node in nodes
+        if "duration_seconds" in metrics.get(node.name, {})
+    ]
