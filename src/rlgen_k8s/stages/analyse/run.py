@@ -18,6 +18,7 @@ from rlgen_k8s.stages.analyse.controls import matched_sets
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
 from rlgen_k8s.stages.analyse.families import analyse_family
 from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, find
+from rlgen_k8s.stages.analyse.repeats import noise_floor, restarts
 from rlgen_k8s.stages.analyse.results import Analysis, Controls, Family, Features, Generalization
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution
@@ -55,6 +56,8 @@ def run(context: Context[AnalyseSettings]) -> None:
         edges=[float(edge) for edge in edges],
         families=families,
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
+        noise=noise_floor(inputs, settings, edges),
+        restarts=restarts(inputs, joint, settings),
         generalization=generalization,
     )
     features = _features(samples, generalization, read.reference, joint, settings)

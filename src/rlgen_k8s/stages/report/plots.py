@@ -23,7 +23,7 @@ def all_figures(run: Run, seed: int) -> dict[str, str]:
     return {
         "accuracy": _accuracy(run, seed),
         "training": training_figure({name: (label, _curve(run, name, key)) for name, (label, key) in CURVES.items()}),
-        "nrn": nrn_figure(analysis.families, analysis.edges),
+        "nrn": nrn_figure(analysis.families, analysis.noise, analysis.edges),
         "overlap": checkpoint_figure(analysis.families, analysis.top),
         **{f"ranks-{name}": rank_figure(name, family, analysis.top) for name, family in analysis.families.items()},
         "mas": mas_figure(analysis.mas, analysis.edges),

@@ -12,22 +12,24 @@ HEADROOM = 6
 
 
 @styled
-def nrn_figure(families: Mapping[str, Family], edges: Sequence[float]) -> str:
-    """NRN of SFT and RL side by side, at the last checkpoint."""
-    figure, axes = panels(1, len(families), 3.1, sharex=True, sharey=True)
-    for axis, (name, family) in zip(axes, families.items(), strict=True):
-        colour, last = COLOURS[name], family.nrn[-1]
-        _bars(axis, last, edges, colour)
-        axis.set_title(TITLES[name], color=colour, pad=20)
+def nrn_figure(families: Mapping[str, Family], noise: Distribution | None, edges: Sequence[float]) -> str:
+    """NRN of SFT and RL side by side, at the last checkpoint, and beside them that of base against itself."""
+    shown = {TITLES[name]: (family.nrn[-1], COLOURS[name]) for name, family in families.items()}
+    if noise is not None:
+        shown["Base again"] = (noise, COLOURS["base"])
+    figure, axes = panels(1, len(shown), 3.1, sharex=True, sharey=True)
+    for axis, (title, (distribution, colour)) in zip(axes, shown.items(), strict=True):
+        _bars(axis, distribution, edges, colour)
+        axis.set_title(title, color=colour, pad=20)
         axis.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         for x, words, align in (
             (0.0, "base only", "left"),
             (0.5, "shared", "center"),
-            (1.0, f"{TITLES[name]} only", "right"),
+            (1.0, f"{title} only", "right"),
         ):
             axis.text(x, 1.015, words, transform=axis.get_xaxis_transform(), ha=align, color=SOFT, fontsize=7.5)
-        _tail(axis, last, "<0.3", 0.15)
-        _tail(axis, last, ">0.7", 0.85)
+        _tail(axis, distribution, "<0.3", 0.15)
+        _tail(axis, distribution, ">0.7", 0.85)
         axis.set_xlabel("NRN")
     axes[0].set_ylabel("features (log scale)")
     return to_svg(figure, "nrn", "Histograms of NRN for SFT and RL")
