@@ -73,6 +73,7 @@ STUDY = Study(
         "corpus": PodShape(cpu=CORES, minutes=0.2, memory=1),
         "harvest": PodShape(cpu=CORES, minutes=0.3),
         "crosscoder": PodShape(cpu=CORES, minutes=0.25),
+        "stream": PodShape(cpu=CORES, minutes=4),
         "analyse": PodShape(cpu=CORES, minutes=0.1),
         "intervene": PodShape(cpu=CORES, minutes=0.6, memory=3),
         "report": PodShape(cpu=CORES, minutes=0.1),

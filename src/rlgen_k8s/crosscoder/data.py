@@ -25,13 +25,16 @@ class ActivationsInfo:
     """`activations.json`: one model's part of a harvest."""
 
     scale: float
-    """Multiplies raw activations so that the mean norm over the training tokens is √d."""
+    """Multiplies raw activations so that their mean norm over the first `scale_units` units is √d."""
     layer: int
     """Index into `hidden_states`."""
     width: int
     dtype: StoredDtype
     train_tokens: int
     evaluation_tokens: int
+    unit: int
+    """Sequences of one forward pass: what a stream reads at once."""
+    scale_units: int
     corpus: str
     """Digest of the corpus whose tokens these are; all models of a crosscoder must agree."""
 

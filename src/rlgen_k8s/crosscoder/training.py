@@ -17,6 +17,7 @@ from torch import Tensor
 from rlgen_k8s.crosscoder.data import JointActivations, TokenSet, epoch_order
 from rlgen_k8s.crosscoder.loss import Objective, decoder_norms
 from rlgen_k8s.crosscoder.model import Crosscoder, new_crosscoder
+from rlgen_k8s.crosscoder.noise import start_apart
 from rlgen_k8s.crosscoder.step import GradientStep, Precision, Step, StepResult
 
 THRESHOLD_STEPS = 100
@@ -40,6 +41,8 @@ class TrainingPlan(Objective):
     precision: Precision = "fp32"
     dead_tokens: int = 10_000_000
     jump_threshold: float = 0.1
+    start_apart: bool = False
+    """Whether every model but the first starts in directions of its own (`noise`)."""
 
     @property
     def first_threshold(self) -> float | None:
@@ -87,6 +90,8 @@ class Trainer:
             threshold=plan.first_threshold,
             device=device,
         )
+        if plan.start_apart:  # with another seed: from the plan's own come the rows of the first model
+            start_apart(self.crosscoder, plan.seed + 1)
         batch = min(plan.batch, data.n_tokens)
         self.gradient_step: Step = GradientStep(self.crosscoder, batch, plan, plan.precision)
         parameters = self.crosscoder.parameters

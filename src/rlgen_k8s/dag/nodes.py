@@ -10,6 +10,7 @@ from rlgen_k8s.dag.contents import contents_of
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.settings import StageSettings
+from rlgen_k8s.stages.stream.settings import Asked, StreamSettings
 from rlgen_k8s.store.keys import address_of, stage_key
 from rlgen_k8s.study.settings import PodShape, Study
 
@@ -82,6 +83,15 @@ class Training:
     evaluations: Mapping[str, Node]
     """By model."""
 
+    @property
+    def checkpoints(self) -> dict[str, Node | Input]:
+        """The models of the crosscoders: base, and sft-1 … rl-5 as they are after each fifth of their training."""
+        trained = {"sft": self.sft, "rl": self.grpo}
+        models: dict[str, Node | Input] = {"base": self.base}
+        for k in range(1, CHECKPOINTS + 1):
+            models |= {f"{name}-{k}": node.at(f"checkpoints/{k}") for name, node in trained.items()}
+        return models
+
 
 def plan(study: Study) -> list[Node]:
     """All nodes of `study`, each after the nodes it reads."""
@@ -90,31 +100,8 @@ def plan(study: Study) -> list[Node]:
     replicates = {seed: _train(study, _maker(study, seed, f"-seed{seed}")) for seed in study.replicates}
 
     corpus = node("corpus", "corpus", study.corpus, {"mirror": main.mirror, "base": main.base})
-    tuned = {"sft": main.sft, "rl": main.grpo}
-    steps = range(1, CHECKPOINTS + 1)
-    harvests = {"base": node("harvest-base", "harvest", study.harvest, {"corpus": corpus, "base": main.base})}
-    for name, trained in tuned.items():
-        checkpoints = {str(k): trained.at(f"checkpoints/{k}") for k in steps}
-        harvests[name] = node(f"harvest-{name}", "harvest", study.harvest, {"corpus": corpus, **checkpoints})
-
-    def crosscoder(name: str, models: Mapping[str, tuple[Node | Input, Input]]) -> Node:
-        inputs: dict[str, Node | Input] = {"corpus": corpus}
-        for label, (model, activations) in models.items():
-            inputs |= {f"model-{label}": model, f"activations-{label}": activations}
-        return node(f"crosscoder-{name}", "crosscoder", study.crosscoder, inputs, models=tuple(models))
-
-    of_base = (main.base, harvests["base"].at("base"))
-    crosscoders = {
-        f"{name}-{k}": crosscoder(
-            f"{name}-{k}", {"base": of_base, name: (trained.at(f"checkpoints/{k}"), harvests[name].at(str(k)))}
-        )
-        for name, trained in tuned.items()
-        for k in steps
-    }
-    crosscoders["joint"] = crosscoder(
-        "joint",
-        {"base": of_base} | {name: (main.final[name], harvests[name].at(str(CHECKPOINTS))) for name in tuned},
-    )
+    make = {"stored": _on_stored, "streamed": _on_a_stream}[study.activations]
+    crosscoders = make(study, node, corpus, main, _crosscoders(study))
 
     analyse = node(
         "analyse",
@@ -124,8 +111,7 @@ def plan(study: Study) -> list[Node]:
             **{f"crosscoder-{name}": trained for name, trained in crosscoders.items()},
             **{f"evaluation-{name}": evaluation for name, evaluation in main.evaluations.items()},
             "corpus": corpus,
-            "model-base": main.base,
-            **{f"model-{name}-{k}": trained.at(f"checkpoints/{k}") for name, trained in tuned.items() for k in steps},
+            **{f"model-{name}": model for name, model in main.checkpoints.items()},
         },
     )
 
@@ -153,7 +139,6 @@ def plan(study: Study) -> list[Node]:
             "sft": main.sft,
             "grpo": main.grpo,
             "corpus": corpus,
-            **{f"harvest-{name}": harvest for name, harvest in harvests.items()},
             **{f"evaluation-{name}": evaluation for name, evaluation in main.evaluations.items()},
             **{f"crosscoder-{name}": trained for name, trained in crosscoders.items()},
             **{item.name: item for item in interventions},
@@ -184,6 +169,53 @@ def _train(study: Study, node: Callable[..., Node]) -> Training:
         for name, model in final.items()
     }
     return Training(mirror, base, problems, traces, sft, grpo, final, evaluations)
+
+
+def _crosscoders(study: Study) -> dict[str, Asked]:
+    """The crosscoders that the study asks for. Their models are base and `sft-1` … `rl-5`, the checkpoints."""
+    asked = {
+        f"{name}-{k}": Asked(models=("base", name), reads=("base", f"{name}-{k}"))
+        for name in ("sft", "rl")
+        for k in range(1, CHECKPOINTS + 1)
+    }
+    joint = Asked(models=("base", "sft", "rl"), reads=("base", f"sft-{CHECKPOINTS}", f"rl-{CHECKPOINTS}"))
+    asked["joint"] = joint
+    for seed in study.crosscoder_seeds:
+        asked[f"joint-seed{seed}"] = joint.model_copy(update={"start_seed": seed})
+    if study.noise_floor:
+        asked["noise"] = Asked(models=("base", "copy"), reads=("base", "base"), start_apart=True)
+    return asked
+
+
+def _on_stored(
+    study: Study, node: Callable[..., Node], corpus: Node, main: Training, asked: Mapping[str, Asked]
+) -> dict[str, Node | Input]:
+    """Three harvests, and a node for each crosscoder."""
+    models = main.checkpoints
+    stored: dict[str, Input] = {}
+    for method in ("base", "sft", "rl"):
+        mine = {name: model for name, model in models.items() if name.startswith(method)}
+        harvest = node(f"harvest-{method}", "harvest", study.harvest, {"corpus": corpus, **mine})
+        stored |= {name: harvest.at(name) for name in mine}
+    made: dict[str, Node | Input] = {}
+    for name, one in asked.items():
+        inputs: dict[str, Node | Input] = {"corpus": corpus}
+        for label, model in zip(one.models, one.reads, strict=True):
+            inputs |= {f"model-{label}": models[model], f"activations-{label}": stored[model]}
+        fill = {"models": one.models, "start_seed": one.start_seed, "start_apart": one.start_apart}
+        made[name] = node(f"crosscoder-{name}", "crosscoder", study.crosscoder, inputs, **fill)
+    return made
+
+
+def _on_a_stream(
+    study: Study, node: Callable[..., Node], corpus: Node, main: Training, asked: Mapping[str, Asked]
+) -> dict[str, Node | Input]:
+    """One node for all crosscoders."""
+    inputs = {"corpus": corpus, **{f"model-{name}": model for name, model in main.checkpoints.items()}}
+    harvest, crosscoder = (part.model_copy(update={"seed": study.seed}) for part in (study.harvest, study.crosscoder))
+    fill = {"harvest": harvest, "crosscoder": crosscoder, "crosscoders": dict(asked)}
+    stream = node("stream", "stream", StreamSettings(), inputs, **fill)
+    return {name: stream.at(name) for name in asked}
 
 
 def _maker(study: Study, seed: int, suffix: str = "") -> Callable[..., Node]:

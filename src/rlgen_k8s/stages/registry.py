@@ -23,6 +23,7 @@ from rlgen_k8s.stages.problems.settings import ProblemsSettings
 from rlgen_k8s.stages.report.settings import ReportSettings
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
 
 
@@ -51,8 +52,9 @@ STAGES: dict[str, Stage] = {
         Stage("grpo", 1, GrpoSettings),
         Stage("evaluate", 1, EvaluateSettings),
         Stage("corpus", 1, CorpusSettings),
-        Stage("harvest", 1, HarvestSettings),
-        Stage("crosscoder", 2, CrosscoderSettings),
+        Stage("harvest", 2, HarvestSettings),
+        Stage("crosscoder", 3, CrosscoderSettings),
+        Stage("stream", 1, StreamSettings),
         Stage("analyse", 3, AnalyseSettings),
         Stage("intervene", 2, InterveneSettings),
         Stage("report", 4, ReportSettings),

@@ -1,6 +1,6 @@
 """A study: the settings of every stage, and the shape of the pods that run them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -63,6 +63,23 @@ class Study(StageSettings):
         doc="Seeds of further whole trainings, from data to evaluation, set beside this one in the report.",
         source="ours: does what was learnt depend on the seed?",
     )
+    activations: Literal["stored", "streamed"] = setting(
+        "stored",
+        doc="How crosscoders get activations: stored, a harvest writes them to the store and each crosscoder is a task "
+        "of its own; streamed, one task runs all models and trains all crosscoders beside them, and stores none. The "
+        "crosscoders are the same. Stored, 400 M tokens of width 2560 are 2 TB a model.",
+        source="ours",
+    )
+    crosscoder_seeds: tuple[Annotated[int, Field(ge=0)], ...] = setting(
+        (),
+        doc="Seeds of further starts of the joint crosscoder; the report matches their features with the first's.",
+        source="docs/study.md, weaknesses: feature identity",
+    )
+    noise_floor: bool = setting(
+        False,
+        doc="Whether a crosscoder of base and base again, started apart, says what NRN spreads where nothing differs.",
+        source="docs/study.md, weaknesses: noise",
+    )
     instruction: str = setting(
         "Please reason step by step, and put your final answer within \\boxed{}.",
         doc="Appended to every maths problem, in training and in evaluation.",
@@ -96,11 +113,12 @@ class Study(StageSettings):
     cost: CostSettings = CostSettings()
 
     @model_validator(mode="after")
-    def _replicates_differ(self) -> "Study":
-        seeds = (self.seed, *self.replicates)
-        for seed in self.replicates:
-            if seeds.count(seed) > 1:
-                raise ValueError(f"replicates: seed {seed} is the study's own or named twice; name each seed once")
+    def _further_seeds_differ(self) -> "Study":
+        for name in ("replicates", "crosscoder_seeds"):
+            further: tuple[int, ...] = getattr(self, name)
+            for seed in further:
+                if (self.seed, *further).count(seed) > 1:
+                    raise ValueError(f"{name}: seed {seed} is the study's own or named twice; name each seed once")
         return self
 
     @model_validator(mode="after")

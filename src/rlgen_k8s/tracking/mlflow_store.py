@@ -152,7 +152,7 @@ def _create_model(tracking: Tracking, address: str, study: str, name: str, sourc
     stage, key = result.split("/")
     return tracking.client.create_logged_model(
         experiment_id(tracking, study),
-        name=name or "-".join([stage, key[:8], *sub.split("/")[1:]]),
+        name=name or "-".join(filter(None, [stage, key[:8], sub.split("/")[-1]])),
         source_run_id=source_run,
         model_type=stage,
         tags={"rlgen.address": address, "rlgen.key": key, "mlflow.model.isExternal": "true"},

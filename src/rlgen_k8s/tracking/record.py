@@ -30,6 +30,8 @@ MESSAGE = "rlgen.message"
 WHOLE_MODELS = ("model", "crosscoder")
 """Stages whose result is a model; those of sft and grpo hold one in each folder of `checkpoints/`."""
 CHECKPOINTED = ("sft", "grpo")
+OF_SEVERAL = "stream"
+"""The stage whose result holds models by name, a folder each; their figures are called `<name>/<figure>`."""
 LONGEST_VALUE = 6000
 LONGEST_KEY = 250
 T = TypeVar("T")
@@ -177,6 +179,8 @@ def is_model(address: str) -> bool:
     """Whether an address is that of a model's folder."""
     result, sub = split_address(address)
     stage = result.split("/")[0]
+    if stage == OF_SEVERAL:
+        return bool(sub)
     return (stage in WHOLE_MODELS and not sub) or (stage in CHECKPOINTED and sub.startswith("checkpoints/"))
 
 
@@ -196,7 +200,17 @@ def output_models(opened: StageOpened, files: Iterable[str]) -> list[tuple[str, 
     if opened.stage in CHECKPOINTED:
         steps = sorted({int(path.split("/")[1]) for path in files if path.startswith("checkpoints/")})
         return [(f"{result}/checkpoints/{step}", f"{opened.task}-{step}", step) for step in steps]
+    if opened.stage == OF_SEVERAL:
+        names = sorted({path.split("/")[0] for path in files})
+        return [(f"{result}/{name}", f"{opened.task}-{name}", 0) for name in names]
     return []
+
+
+def subject(opened: StageOpened, models: Sequence[str], figure: str) -> str:
+    """The address of the model that a final figure is about; "" if it is about none."""
+    if opened.stage == OF_SEVERAL:
+        return next((address for address in models if address.endswith(f"/{figure.split('/')[0]}")), "")
+    return models[-1] if models else opened.inputs.get("model", "")
 
 
 def close_run(tracking: Tracking, run: str, history: Sequence[Event]) -> None:
@@ -205,21 +219,19 @@ def close_run(tracking: Tracking, run: str, history: Sequence[Event]) -> None:
     assert isinstance(finished, Finished)
     if isinstance(opened, StageOpened) and finished.status == "done":
         study = study_of(opened.submission)
+        models = output_models(opened, finished.files)
         outputs = [
-            LoggedModelOutput(model_id(tracking, address, study, name, run), step)
-            for address, name, step in output_models(opened, finished.files)
+            LoggedModelOutput(model_id(tracking, address, study, name, run), step) for address, name, step in models
         ]
         before = tracking.client.get_run(run).outputs
         known = {one.model_id for one in before.model_outputs} if before else set()
         if new := [one for one in outputs if one.model_id not in known]:  # a server refuses an empty list
             tracking.client.log_outputs(run, new)
-        about = outputs[-1].model_id if outputs else None
-        if about is None and "model" in opened.inputs:
-            about = model_id(tracking, opened.inputs["model"], study)
-        if about is not None:
-            final = points(event for event in history if isinstance(event, Logged) and event.step is None)
-            for point in final:
-                tracking.client.log_metric(run, point.key, point.value, point.timestamp, 0, model_id=about)
+        for point in points(event for event in history if isinstance(event, Logged) and event.step is None):
+            about = subject(opened, [address for address, _, _ in models], point.key)
+            if about:
+                model = model_id(tracking, about, study)
+                tracking.client.log_metric(run, point.key, point.value, point.timestamp, 0, model_id=model)
     about_itself = [Metric(clean(name), value, finished.at, 0) for name, value in finished.metrics.items()]
     log_metrics(tracking, run, about_itself)
     if finished.message:

@@ -6,6 +6,7 @@ critical samples (`!`) along 1 and 2 (and weakly along 3), base-right/RL-wrong o
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ DRIFTS = {(name, k): size * k for name, size in (("sft", 0.06), ("rl", 0.02)) fo
 """How far each checkpoint's predictions are from base: SFT's first is where RL's third is."""
 SEPARATOR = 33
 SFT_TOP = tuple(range(10, 10 + TOP))
+CHANGED = 16
+"""Features that another start of the joint crosscoder does not find again."""
 
 
 def write_models(folder: Path) -> dict[str, Path]:
@@ -119,6 +122,19 @@ def family_crosscoder(name: str, k: int) -> Crosscoder:
     )
 
 
+def noise_crosscoder() -> Crosscoder:
+    """Base and base again: NRN 0.5, but for `SFT_TOP`."""
+    return replace(family_crosscoder("sft", 1), models=("base", "copy"))
+
+
+def restarted(changed: int) -> Crosscoder:
+    """The joint crosscoder in another order, but for `changed` features, which are others."""
+    joint, rng = joint_crosscoder(), torch.Generator().manual_seed(3)
+    decoder = joint.decoder.clone()
+    decoder[:changed] = torch.randn(changed, 3 * D_MODEL, generator=rng)
+    return replace(joint, decoder=decoder[torch.randperm(D_FEATURES, generator=rng)])
+
+
 def evaluations(critical: int, n: int = 60) -> dict[str, pd.DataFrame]:
     """Samples of base, SFT and RL: of each task's `n`, `critical` base wrong/RL right and 5 the other way round."""
     rng = np.random.default_rng(4)
@@ -172,7 +188,10 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
         }  # fmt: skip
         (path / "results.json").write_text(json.dumps(results))
     crosscoders = {f"{name}-{k}": family_crosscoder(name, k) for name in ("sft", "rl") for k in range(1, 6)}
-    for name, crosscoder in (crosscoders | {"joint": joint_crosscoder()}).items():
+    crosscoders["joint"] = joint_crosscoder()
+    if critical:
+        crosscoders |= {"noise": noise_crosscoder(), "joint-seed10": restarted(0), "joint-seed9": restarted(CHANGED)}
+    for name, crosscoder in crosscoders.items():
         inputs[f"crosscoder-{name}"] = path = folder / f"crosscoder-{name}"
         path.mkdir()
         save_crosscoder(crosscoder, path)

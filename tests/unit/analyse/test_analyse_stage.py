@@ -75,6 +75,20 @@ def test_nrn_shares_and_histograms_count_every_feature(found: Any, planted: Modu
     assert sum(d.mean for d in found.analysis.mas.values()) == pytest.approx(1)
 
 
+def test_the_noise_floor_and_further_starts_stand_beside_them_where_there_are_any(
+    found: Any, empty: Any, planted: ModuleType
+) -> None:
+    noise = found.analysis.noise
+    assert sum(noise.counts) == planted.D_FEATURES
+    assert noise.beyond[">0.7"].mean == pytest.approx(len(planted.SFT_TOP) / planted.D_FEATURES)
+    assert noise.beyond["<0.3"].mean == 0
+    other, same = found.analysis.restarts
+    assert (other.seed, same.seed) == (9, 10)
+    assert other.same.mean == pytest.approx(1 - planted.CHANGED / planted.D_FEATURES)
+    assert (same.same.mean, same.median) == pytest.approx((1, 1))
+    assert (empty.analysis.noise, empty.analysis.restarts) == (None, [])
+
+
 def test_controls_are_other_features_and_named_features_have_a_scale(found: Any) -> None:
     assert len(found.features.controls.random_features) == 3
     for drawn in found.features.controls.random_features:

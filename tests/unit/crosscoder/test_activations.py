@@ -9,7 +9,15 @@ from rlgen_k8s.crosscoder.data import ActivationsInfo, ShardWriter, StoredDtype
 from rlgen_k8s.errors import UserError
 
 INFO = ActivationsInfo(
-    scale=0.5, layer=2, width=6, dtype="bfloat16", train_tokens=100, evaluation_tokens=0, corpus="c" * 64
+    scale=0.5,
+    layer=2,
+    width=6,
+    dtype="bfloat16",
+    train_tokens=100,
+    evaluation_tokens=0,
+    unit=4,
+    scale_units=2,
+    corpus="c" * 64,
 )
 
 

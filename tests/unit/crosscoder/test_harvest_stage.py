@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rlgen_k8s.crosscoder import open_joint
-from rlgen_k8s.crosscoder.data import open_shard
+from rlgen_k8s.crosscoder.data import load_info, open_shard
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.stages.corpus.packed import open_tokens
 from rlgen_k8s.stages.frame.context import local_context
@@ -46,9 +46,16 @@ def test_scaled_activations_have_mean_norm_root_d(corpus: Path, model_folders: d
     data = open_joint({name: out / name for name in model_folders}, "train")
     x = torch.cat([chunk.clone() for chunk in data.chunks(1000)]).view(-1, 3, 32)
     assert x.norm(dim=2).mean(dim=0).tolist() == pytest.approx([32**0.5] * 3, rel=1e-3)
-    listing = json.loads((out / "harvest.json").read_text())
-    assert list(listing) == ["base", "sft", "rl"]
-    assert {entry["layer"] for entry in listing.values()} == {2}
+    assert {load_info(out / name).layer for name in model_folders} == {2}
+
+
+def test_a_scale_is_that_of_the_first_sequences(corpus: Path, model_folders: dict[str, Path], tmp_path: Path) -> None:
+    base = {"base": model_folders["base"]}
+    out = harvest(corpus, base, tmp_path / "out", batch=10, scale_sequences=15) / "base"
+    first = open_tokens(corpus, "train")[:20]  # in whole forward passes
+    rows = open_shard(out, "train")[: int((first != 0).sum())].double()
+    assert load_info(out).scale == pytest.approx(32**0.5 / float(rows.norm(dim=1).mean()), rel=1e-6)
+    assert (load_info(out).unit, load_info(out).scale_units) == (10, 2)
 
 
 def test_a_model_with_another_vocabulary_is_refused(

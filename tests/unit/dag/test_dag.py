@@ -12,6 +12,7 @@ from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local.tasks import read_tasks
 from rlgen_k8s.stages.registry import STAGES
+from rlgen_k8s.store.keys import canonical_json
 from rlgen_k8s.store.manifest import Identity
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.study.load import load_study
@@ -35,7 +36,50 @@ def test_the_dag_has_the_crosscoders_of_the_paper_and_every_stage(study):
     names = [node.name for node in plan(study)]
     wanted = [f"crosscoder-{method}-{k}" for method in ("sft", "rl") for k in range(1, 6)] + ["crosscoder-joint"]
     assert sorted(name for name in names if name.startswith("crosscoder")) == sorted(wanted)
-    assert {node.stage for node in plan(study)} == set(STAGES)
+    assert {node.stage for node in plan(study)} == set(STAGES) - {"stream"}
+
+
+def test_streamed_one_node_makes_all_crosscoders_for_the_same_readers(study):
+    stored = {node.name: node for node in plan(study)}
+    streamed = {node.name: node for node in plan(load_study("tiny", ["activations=streamed"]))}
+    gone = {name for name in stored if name.startswith(("harvest", "crosscoder"))}
+    assert streamed.keys() == stored.keys() - gone | {"stream"}
+    stream = streamed["stream"]
+    models = ["base", *(f"{method}-{k}" for k in range(1, 6) for method in ("sft", "rl"))]
+    assert list(stream.inputs) == ["corpus", *(f"model-{name}" for name in models)]
+    for reader in ("analyse", "intervene-rl", "report"):
+        assert streamed[reader].inputs.keys() == stored[reader].inputs.keys()
+    # As a pod gets them: JSON with sorted keys.
+    settings = type(stream.settings).model_validate_json(canonical_json(stream.settings_json))
+    for name, asked in settings.crosscoders.items():
+        node = stored[f"crosscoder-{name}"]
+        assert settings.of(name) == node.settings
+        assert streamed["analyse"].input_addresses[f"crosscoder-{name}"] == f"{stream.address}/{name}"
+        for label, model in zip(asked.models, asked.reads, strict=True):
+            assert stream.input_addresses[f"model-{model}"] == node.input_addresses[f"model-{label}"]
+
+
+def test_further_starts_and_the_noise_floor_are_crosscoders_beside_the_papers(study):
+    more = ["crosscoder_seeds=[3]", "noise_floor=true"]
+    before = {node.name: node.address for node in plan(study)}
+    nodes = {node.name: node for node in plan(load_study("tiny", more))}
+    assert nodes.keys() - before.keys() == {"crosscoder-joint-seed3", "crosscoder-noise"}
+    changed = {name for name in before if nodes[name].address != before[name]}
+    assert changed == {"analyse", "intervene-rl", "intervene-base", "report"}
+    joint, noise = nodes["crosscoder-joint"], nodes["crosscoder-noise"]
+    assert nodes["crosscoder-joint-seed3"].settings == joint.settings.model_copy(update={"start_seed": 3})
+    assert noise.settings.start_apart
+    for kind in ("model", "activations"):
+        assert noise.input_addresses[f"{kind}-copy"] == noise.input_addresses[f"{kind}-base"]
+    (stream,) = (node for node in plan(load_study("tiny", [*more, "activations=streamed"])) if node.stage == "stream")
+    for name in ("noise", "joint-seed3"):
+        assert stream.settings.of(name) == nodes[f"crosscoder-{name}"].settings
+
+
+@pytest.mark.parametrize("seeds", ["[0]", "[1, 1]"])
+def test_further_starts_have_seeds_of_their_own(seeds):
+    with pytest.raises(UserError, match=r"crosscoder_seeds: seed \d is the study's own or named twice"):
+        load_study("tiny", [f"crosscoder_seeds={seeds}"])
 
 
 def test_nodes_come_after_what_they_read_and_have_names_of_their_own(study):

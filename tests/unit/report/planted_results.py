@@ -102,16 +102,13 @@ def _data(folder: Path, inputs: dict[str, Path]) -> None:
     rewards = [{"step": s, "reward": 0.9 - 0.6 * 0.85**s + 0.02 * rng.normal(), "entropy": 0.3} for s in range(1, 16)]
     for name, lines in (("sft", losses), ("grpo", rewards)):
         _write(folder, name, inputs, {"training.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
-    info = {"scale": 0.71, "layer": 1, "width": 16, "dtype": "float32", "train_tokens": 256_000,
-            "evaluation_tokens": 25_600, "corpus": "x"}  # fmt: skip
-    for name, models in (("base", ["base"]), ("sft", "12345"), ("rl", "12345")):
-        _write(folder, f"harvest-{name}", inputs, {"harvest.json": json.dumps(dict.fromkeys(models, info))})
 
 
 def _crosscoder_metrics(inputs: dict[str, Path]) -> None:
     for name in [n for n in inputs if n.startswith("crosscoder-")]:
         config = json.loads((inputs[name] / "config.json").read_text())
         one = {
+            "scale": 0.71,
             "variance_explained": 0.83,
             "loss": 2.01,
             "loss_spliced": 2.16,
@@ -128,6 +125,7 @@ def _crosscoder_metrics(inputs: dict[str, Path]) -> None:
             "models": dict.fromkeys(config["models"], one), "own_use": dict.fromkeys(config["models"], use),
             "l0": 11.3, "dead": 14, "dense": 2,
             "n_features": config["n_features"], "steps": 250, "train_tokens": 256_000, "evaluation_tokens": 25_600,
+            "layer": 1, "width": 16, "dtype": "float32",
         }  # fmt: skip
         (inputs[name] / "metrics.json").write_text(json.dumps(metrics))
 

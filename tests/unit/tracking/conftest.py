@@ -19,7 +19,10 @@ from rlgen_k8s.tracking.replay import replay
 from rlgen_k8s.tracking.stage_run import open_stage_run
 from rlgen_k8s.tracking.submission import open_submission
 
-CHECKPOINTS = tuple(f"checkpoints/{k}/config.json" for k in range(1, 6))
+FILES = {
+    "grpo": tuple(f"checkpoints/{k}/config.json" for k in range(1, 6)),
+    "stream": ("one/config.json", "two/config.json"),
+}
 
 
 def addresses(learning_rate: float) -> dict[str, str]:
@@ -39,14 +42,15 @@ def tasks(found: Mapping[str, str], learning_rate: float) -> Any:
     rl = f"{found['grpo']}/checkpoints/5"
     yield "evaluate-rl", "evaluate", {"limit": 3}, {"model": rl, "mirror": found["mirror"]}
     yield "crosscoder", "crosscoder", {"features": 8}, {"model-base": found["base"], "model-rl": rl}
+    yield "stream", "stream", {"features": 8}, {"model-base": found["base"], "model-rl": rl}
     report = {name: found[name] for name in ("crosscoder", "evaluate-rl")}
-    yield "report", "report", {}, report
+    yield "report", "report", {}, report | {"crosscoder-two": f"{found['stream']}/two"}
 
 
 def manifest(stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> Manifest:
     identity = Identity(stage=stage, version=1, settings=settings, inputs=inputs)
     now = datetime.now(UTC)
-    paths = CHECKPOINTS if stage == "grpo" else ("result.json",)
+    paths = FILES.get(stage, ("result.json",))
     return Manifest(
         address=identity.address,
         identity=identity,
@@ -99,6 +103,8 @@ def submitting(environ: dict[str, str]) -> Submit:
                 for step in range(3):
                     run.log({"loss": 3.0 - step, "nan": float("nan")}, step)
                 run.log({"variance_explained": 0.9}, None)
+            if stage == "stream":
+                run.log({"one/l0": 1.0, "two/l0": 2.0}, None)
             run.finish("done", manifest(stage, options, inputs))
             published.add(found[task])
         submission.finish("done")

@@ -67,7 +67,8 @@ def reached(origin: Origin) -> set[str]:
 def test_from_the_report_back_to_the_data_is_one_walk(once: Any) -> None:
     report = runs_by_name(once.environ)["report"].data.tags["rlgen.address"]
     origin = walk(report, once.environ)
-    assert reached(origin) == {"report", "evaluate-rl", "crosscoder", "grpo", "base", "problems", "mirror"}
+    makers = {"report", "evaluate-rl", "crosscoder", "stream", "grpo", "base", "problems", "mirror"}
+    assert reached(origin) == makers
     crosscoder = next(one for name, _, one in origin.inputs if name == "crosscoder")
     assert {name for name, _, _ in crosscoder.inputs} == {"model-base", "model-rl"}
     text = render_tree(origin)
@@ -100,6 +101,19 @@ def test_runs_hang_together_and_models_carry_their_figures(once: Any) -> None:
     ]
     history = client.get_metric_history(runs["crosscoder"].info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(0, 3.0), (1, 2.0), (2, 1.0)]
+
+
+def test_each_model_of_several_in_one_result_carries_its_own_figures(once: Any) -> None:
+    client = MlflowClient(tracking_uri(once.environ))
+    runs = runs_by_name(once.environ)
+    made = runs["stream"].outputs
+    assert made is not None
+    models = {model.name: model for model in (client.get_logged_model(one.model_id) for one in made.model_outputs)}
+    figures = {name: [(one.key, one.value) for one in model.metrics or []] for name, model in models.items()}
+    assert figures == {"stream-one": [("one/l0", 1.0)], "stream-two": [("two/l0", 2.0)]}
+    read = runs["report"].inputs
+    assert read is not None
+    assert models["stream-two"].model_id in {one.model_id for one in read.model_inputs}
 
 
 def test_events_sent_twice_count_once(environ: Environ, submit: Callable[..., str], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from rlgen_k8s.crosscoder.stream.order import Order
 from rlgen_k8s.crosscoder.stream.packed import PackedTokens
 from rlgen_k8s.crosscoder.stream.ranks import Ranks
 from rlgen_k8s.crosscoder.stream.recipe import Recipe
+from rlgen_k8s.crosscoder.stream.scales import estimate_scales
 from rlgen_k8s.crosscoder.stream.sources import LiveActivations, StoredActivations
 from rlgen_k8s.crosscoder.stream.stream import Stream
 from rlgen_k8s.crosscoder.stream.together import JointTraining, Member
@@ -27,4 +28,5 @@ __all__ = [
     "StoredActivations",
     "Stream",
     "check_same_text",
+    "estimate_scales",
 ]

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rlgen_k8s.crosscoder.data import TokenSet
 from rlgen_k8s.crosscoder.step import StepResult
 from rlgen_k8s.crosscoder.stream.shared import SharedStep
 from rlgen_k8s.crosscoder.stream.stream import Stream
@@ -25,6 +26,8 @@ class Member:
 
     models: tuple[str, ...]
     plan: TrainingPlan
+    names: tuple[str, ...] = ()
+    """What the crosscoder calls these models; as the stream does if empty."""
 
 
 class JointTraining:
@@ -46,7 +49,7 @@ class JointTraining:
                 )
         self.stream, self.members = stream, members
         self.trainers = {
-            name: Trainer(stream.token_set(member.models), member.plan, device) for name, member in members.items()
+            name: Trainer(_tokens(stream, member), member.plan, device) for name, member in members.items()
         }
         if stream.ranks.count > 1:
             for trainer in self.trainers.values():
@@ -108,6 +111,12 @@ class JointTraining:
         }
         back: dict[str, Any] = json.loads(json.dumps(record))
         return back
+
+
+def _tokens(stream: Stream, member: Member) -> TokenSet:
+    """What the trainer of `member` has to know, with the names that its crosscoder has for the models."""
+    tokens = stream.token_set(member.models)
+    return replace(tokens, models=member.names or tokens.models)
 
 
 def saved_scales(folder: Path) -> tuple[float, ...]:

@@ -38,6 +38,16 @@ class Matching(Result):
     """Median over the earlier checkpoint's top features only."""
 
 
+class Restart(Result):
+    """How much of the joint crosscoder another start of its training finds again, after assignment on cosine."""
+
+    seed: int
+    same: Interval
+    """Share of features with a cosine of at least `same_feature_cosine`."""
+    median: float
+    tenth_percentile: float
+
+
 class Shift(Result):
     """One feature's place among the top of two neighbouring checkpoints; None is outside the top (*blank*)."""
 
@@ -169,6 +179,9 @@ class Analysis(Result):
     families: dict[str, Family]
     mas: dict[str, Distribution]
     drift: Drift
+    noise: Distribution | None
+    """NRN where nothing differs: base against base again; None where the study did not ask for it."""
+    restarts: list[Restart]
     generalization: Generalization
 
 

@@ -20,6 +20,7 @@ from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, fin
 from rlgen_k8s.stages.analyse.interest import features_of_interest
 from rlgen_k8s.stages.analyse.portraits import portraits
 from rlgen_k8s.stages.analyse.reading import FAMILIES, FINAL, count, on_device, read_models
+from rlgen_k8s.stages.analyse.repeats import noise_floor, restarts
 from rlgen_k8s.stages.analyse.results import (
     Analysis,
     Controls,
@@ -70,6 +71,8 @@ def run(context: Context[AnalyseSettings]) -> None:
         families=families,
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
         drift=drift,
+        noise=noise_floor(inputs, settings, edges),
+        restarts=restarts(inputs, joint, settings),
         generalization=generalization,
     )
     by_paper = paper_protocol(samples, read.wanted["base"], read.wanted["rl"], settings)

@@ -1,45 +1,77 @@
-"""The training loop of the stage: the engine's steps with curves, progress and resume points around them."""
+"""The training loop of the stages: the engine's steps with curves, progress and resume points around them."""
 
 import json
 import shutil
 import tempfile
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import torch
 
-from rlgen_k8s.crosscoder import JointActivations, Trainer, TrainingPlan
+from rlgen_k8s.crosscoder import Crosscoder, Trainer
 from rlgen_k8s.crosscoder.step import StepResult
+from rlgen_k8s.crosscoder.stream import JointTraining, Recipe, Stream
+from rlgen_k8s.crosscoder.stream.sources import Source
+from rlgen_k8s.crosscoder.stream.together import saved_scales
 from rlgen_k8s.crosscoder.training import schedule
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
+from rlgen_k8s.stages.crosscoder.wanted import Wanted
 
 CURVE = "curve.jsonl"
 
 
-def fit(context: Context[CrosscoderSettings], data: JointActivations) -> Trainer:
-    """Train to the end, from the newest resume point if there is one; leaves `curve.jsonl` in `context.out`."""
-    settings = context.settings
-    plan = TrainingPlan(**{field.name: getattr(settings, field.name) for field in fields(TrainingPlan)})
-    trainer = Trainer(data, plan, "cuda" if torch.cuda.is_available() else "cpu")
-    curve_path = context.out / CURVE
-    if point := context.resume.newest():
-        trainer.restore(point.path)
-        shutil.copyfile(point.path / CURVE, curve_path)
-    with curve_path.open("a") as curve:
-        while trainer.step < trainer.total_steps:
-            result = trainer.advance()
-            if trainer.step % settings.log_interval == 0 or trainer.step == trainer.total_steps:
-                _log(context, trainer, result, curve)
-                context.progress(trainer.step, trainer.total_steps)
-            if trainer.step % settings.resume_interval == 0 and trainer.step < trainer.total_steps:
-                curve.flush()
-                _save_point(context, trainer, curve_path)
-    return trainer
+@dataclass(frozen=True)
+class Fitted:
+    """What a training leaves."""
+
+    crosscoders: dict[str, Crosscoder]
+    steps: int
+    tokens: int
+    """Training tokens, each of them seen once an epoch."""
 
 
-def _log(context: Context[CrosscoderSettings], trainer: Trainer, result: StepResult, curve: TextIO) -> None:
+def fit(
+    context: Context[Any],
+    source: Source,
+    recipe: Recipe,
+    wanted: Mapping[str, Wanted],
+    settings: CrosscoderSettings,
+    progress: Callable[[int, int], None],
+) -> Fitted:
+    """Train all of `wanted` to the end, from the newest resume point if there is one; leaves `curve.jsonl` of each.
+
+    `settings` says how often to log and to save; `progress(step, steps)`.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    point = context.resume.newest()
+    stream = Stream(source, recipe, scales=saved_scales(point.path) if point else None, device=device)
+    training = JointTraining(stream, {name: one.member for name, one in wanted.items()}, device)
+    if point:
+        training.restore(point.path)
+        for name, one in wanted.items():
+            shutil.copyfile(point.path / name / CURVE, one.out / CURVE)
+    total = training.total_steps
+    with ExitStack() as stack:
+        curves = {name: stack.enter_context((one.out / CURVE).open("a")) for name, one in wanted.items()}
+        for results in training.run():
+            step = training.step
+            if step % settings.log_interval == 0 or step == total:
+                for name, result in results.items():
+                    _log(context, wanted[name].prefix, training.trainers[name], result, curves[name])
+                progress(step, total)
+            if step % settings.resume_interval == 0 and step < total:
+                for curve in curves.values():
+                    curve.flush()
+                _save_point(context, training, wanted)
+    crosscoders = {name: trainer.crosscoder for name, trainer in training.trainers.items()}
+    return Fitted(crosscoders, total, stream.order.n_tokens)
+
+
+def _log(context: Context[Any], prefix: str, trainer: Trainer, result: StepResult, curve: TextIO) -> None:
     """One point of the curves; losses are those of this batch, before its update."""
     now = schedule(trainer.plan, trainer.step - 1, trainer.total_steps)
     squared_error, sparsity = float(result.squared_error), float(result.sparsity)
@@ -52,12 +84,13 @@ def _log(context: Context[CrosscoderSettings], trainer: Trainer, result: StepRes
         "learning_rate": now.learning_rate,
     }
     curve.write(json.dumps({"step": trainer.step, **point}) + "\n")
-    context.metrics(point, trainer.step)
+    context.metrics({prefix + name: value for name, value in point.items()}, trainer.step)
 
 
-def _save_point(context: Context[CrosscoderSettings], trainer: Trainer, curve: Path) -> None:
+def _save_point(context: Context[Any], training: JointTraining, wanted: Mapping[str, Wanted]) -> None:
     with tempfile.TemporaryDirectory(dir=context.scratch) as name:
         folder = Path(name)
-        trainer.save(folder)
-        shutil.copyfile(curve, folder / CURVE)
-        context.resume.save(trainer.step, folder)
+        training.save(folder)
+        for of, one in wanted.items():
+            shutil.copyfile(one.out / CURVE, folder / of / CURVE)
+        context.resume.save(training.step, folder)

@@ -17,6 +17,18 @@ class CrosscoderSettings(StageSettings):
         source="docs/study.md, settings",
         filled="leave it out",
     )
+    start_seed: int | None = setting(
+        None,
+        doc="Seed of the weights at the start; none: `seed`. Crosscoders that differ in it see the same batches.",
+        source="ours: do features depend on the start?",
+        filled="set crosscoder_seeds",
+    )
+    start_apart: bool = setting(
+        False,
+        doc="Whether every model but the first starts in directions of its own: the noise floor.",
+        source="ours: see crosscoder/noise.py",
+        filled="set noise_floor",
+    )
     n_features: int = setting(
         32768, doc="D, features of the dictionary.", unit="features", source="docs/study.md", ge=1
     )
@@ -83,6 +95,13 @@ class CrosscoderSettings(StageSettings):
         doc="Passes over the training tokens, each in an order of its own.",
         unit="epochs",
         source="docs/study.md",
+        ge=1,
+    )
+    buffer_sequences: int = setting(
+        512,
+        doc="Sequences whose activations are mixed at a time: batches are drawn from so many, until none is left.",
+        unit="sequences",
+        source="ours: of a batch of 1024, two tokens of a sequence of 1024; 30 GB for eleven models of width 2560",
         ge=1,
     )
     sparsity_warmup: float = setting(

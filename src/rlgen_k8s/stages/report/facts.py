@@ -23,16 +23,15 @@ def data_facts(run: Run) -> list[tuple[str, str]]:
     for shard, counts in corpus["sequences"].items():
         sources = ", ".join(f"{count:,} {source}" for source, count in counts.items())
         facts.append((f"Corpus, {shard}", f"sequences of {corpus['length']} tokens: {sources}"))
-    for model in ("base", "sft-5", "rl-5"):
-        if model in run.harvest:
-            info = run.harvest[model]
-            facts.append(
-                (
-                    f"Activations, {model}",
-                    f"layer {info['layer']}, width {info['width']}, scale {info['scale']:.4g} to E‖x‖ = √d, "
-                    f"{info['train_tokens']:,} + {info['evaluation_tokens']:,} tokens, {info['dtype']}",
-                )
-            )
+    joint = run.crosscoders["joint"]
+    scales = ", ".join(f"{model} {measures['scale']:.4g}" for model, measures in joint["models"].items())
+    facts.append(
+        (
+            "Activations",
+            f"layer {joint['layer']}, width {joint['width']}, {joint['train_tokens']:,} + "
+            f"{joint['evaluation_tokens']:,} tokens, {joint['dtype']}; scales to E‖x‖ = √d: {scales}",
+        )
+    )
     return facts
 
 

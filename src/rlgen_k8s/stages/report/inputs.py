@@ -14,6 +14,8 @@ from rlgen_k8s.stages.intervene.results import Results
 MODELS = ("base", "sft", "rl")
 REPLICATE = "evaluation-base-seed"
 """Start of the input that every further training has; its seed follows."""
+CROSSCODER = "crosscoder-"
+"""Start of the input of every crosscoder; its name follows."""
 DIRECTIONS = {"zero": "intervene-rl", "raise": "intervene-base"}
 
 
@@ -32,7 +34,7 @@ class Run:
     chance: Mapping[str, float]
     """By task: expected accuracy of an answer at random."""
     crosscoders: Mapping[str, Mapping[str, Any]]
-    """`metrics.json` by crosscoder: sft-1 … rl-5, joint."""
+    """`metrics.json` by crosscoder: sft-1 … rl-5, joint, and what the study asks for beside them."""
     interventions: Mapping[str, Results]
     """By direction: zero (RL model), raise (base model)."""
     changes: Mapping[str, pd.DataFrame]
@@ -42,8 +44,6 @@ class Run:
     problems: Mapping[str, Any]
     traces: Mapping[str, Any]
     corpus: Mapping[str, Any]
-    harvest: Mapping[str, Mapping[str, Any]]
-    """By model: base, sft-1 … rl-5."""
 
     def outcomes(self, model: str, task: str) -> pd.Series:
         """Outcomes of `task`'s samples in the study's own training."""
@@ -66,10 +66,8 @@ def read(inputs: Mapping[str, Path]) -> Run:
     seeds = [int(name.removeprefix(REPLICATE)) for name in inputs if name.startswith(REPLICATE)]
     results = {m: _json(inputs[f"evaluation-{m}"] / "results.json") for m in MODELS}
     crosscoders = [f"{name}-{k}" for name in ("sft", "rl") for k in range(1, 6)] + ["joint"]
-    harvest = dict(_json(inputs["harvest-base"] / "harvest.json"))
-    for name in ("sft", "rl"):
-        found = _json(inputs[f"harvest-{name}"] / "harvest.json")
-        harvest |= {f"{name}-{k}": info for k, info in found.items()}
+    made = {name.removeprefix(CROSSCODER) for name in inputs if name.startswith(CROSSCODER)}
+    crosscoders += sorted(made - set(crosscoders))
     return Run(
         analysis=Analysis.model_validate_json((inputs["analyse"] / "analysis.json").read_text()),
         features=Features.model_validate_json((inputs["analyse"] / "features.json").read_text()),
@@ -77,7 +75,7 @@ def read(inputs: Mapping[str, Path]) -> Run:
         samples=samples(),
         replicates={seed: samples(f"-seed{seed}") for seed in sorted(seeds)},
         chance={task: float(figures["chance"]) for task, figures in results["base"].items()},
-        crosscoders={name: _json(inputs[f"crosscoder-{name}"] / "metrics.json") for name in crosscoders},
+        crosscoders={name: _json(inputs[CROSSCODER + name] / "metrics.json") for name in crosscoders},
         interventions={
             d: Results.model_validate_json((inputs[name] / "results.json").read_text())
             for d, name in DIRECTIONS.items()
@@ -90,7 +88,6 @@ def read(inputs: Mapping[str, Path]) -> Run:
         problems=_json(inputs["problems"] / "problems.json"),
         traces=_json(inputs["traces"] / "traces.json"),
         corpus=_json(inputs["corpus"] / "corpus.json"),
-        harvest=harvest,
     )
 
 

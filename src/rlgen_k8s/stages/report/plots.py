@@ -27,7 +27,7 @@ def all_figures(run: Run, seed: int) -> dict[str, str]:
     return {
         "accuracy": _accuracy(run, seed),
         "training": training_figure({name: (label, _curve(run, name, key)) for name, (label, key) in CURVES.items()}),
-        "nrn": nrn_figure(analysis.families, analysis.edges),
+        "nrn": nrn_figure(analysis.families, analysis.edges, noise=analysis.noise),
         "drift": drift_figure(analysis.drift),
         "nrn-drift": nrn_figure(analysis.families, analysis.edges, "nrn-drift", analysis.drift.nearest),
         "overlap": checkpoint_figure(analysis.families, analysis.top),

@@ -13,24 +13,34 @@ HEADROOM = 6
 
 @styled
 def nrn_figure(
-    families: Mapping[str, Family], edges: Sequence[float], name: str = "nrn", at: Mapping[str, int] | None = None
+    families: Mapping[str, Family],
+    edges: Sequence[float],
+    name: str = "nrn",
+    at: Mapping[str, int] | None = None,
+    noise: Distribution | None = None,
 ) -> str:
-    """NRN of SFT and RL side by side, at the checkpoints `at` (from 1) or at the last."""
-    figure, axes = panels(1, len(families), 3.1, sharex=True, sharey=True)
-    for axis, (model, family) in zip(axes, families.items(), strict=True):
+    """NRN of SFT and RL side by side, at the checkpoints `at` (from 1) or at the last, and beside them that of base
+    against itself, if `noise` is that."""
+    shown = {}
+    for model, family in families.items():
         k = at[model] if at else len(family.nrn)
-        colour, shown = COLOURS[model], family.nrn[k - 1]
-        _bars(axis, shown, edges, colour)
-        axis.set_title(f"{TITLES[model]} {k}/{len(family.nrn)}" if at else TITLES[model], color=colour, pad=20)
+        title = f"{TITLES[model]} {k}/{len(family.nrn)}" if at else TITLES[model]
+        shown[title] = (TITLES[model], family.nrn[k - 1], COLOURS[model])
+    if noise is not None:
+        shown["Base again"] = ("Base again", noise, COLOURS["base"])
+    figure, axes = panels(1, len(shown), 3.1, sharex=True, sharey=True)
+    for axis, (title, (model, distribution, colour)) in zip(axes, shown.items(), strict=True):
+        _bars(axis, distribution, edges, colour)
+        axis.set_title(title, color=colour, pad=20)
         axis.axvline(0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         for x, words, align in (
             (0.0, "base only", "left"),
             (0.5, "shared", "center"),
-            (1.0, f"{TITLES[model]} only", "right"),
+            (1.0, f"{model} only", "right"),
         ):
             axis.text(x, 1.015, words, transform=axis.get_xaxis_transform(), ha=align, color=SOFT, fontsize=7.5)
-        _tail(axis, shown, "<0.3", 0.15)
-        _tail(axis, shown, ">0.7", 0.85)
+        _tail(axis, distribution, "<0.3", 0.15)
+        _tail(axis, distribution, ">0.7", 0.85)
         axis.set_xlabel("NRN")
     axes[0].set_ylabel("features (log scale)")
     return to_svg(figure, name, "Histograms of NRN for SFT and RL")

@@ -91,15 +91,21 @@ def specificity_table(run: Run) -> Table:
     """Shares of features beyond limits of NRN, and of MAS, with intervals over features."""
     rows: list[list[Cell]] = []
     limits = ("<0.1", "<0.3", ">0.7", ">0.9")
-    for family, result in run.analysis.families.items():
-        for k, distribution in enumerate(result.nrn, 1):
-            cells = [percent(distribution.beyond[limit]) for limit in limits]
-            rows.append([name(f"{TITLES[family]} {k}/5"), *cells])
+    shown = {
+        f"{TITLES[family]} {k}/5": distribution
+        for family, result in run.analysis.families.items()
+        for k, distribution in enumerate(result.nrn, 1)
+    }
+    if run.analysis.noise is not None:
+        shown["Base again"] = run.analysis.noise
+    for title, distribution in shown.items():
+        rows.append([name(title), *(percent(distribution.beyond[limit]) for limit in limits)])
     return Table(
         "table-nrn",
         "Shares of features by NRN",
         "Per cent of all features; the interval is over features, not over trainings. Below 0.3 mostly the base "
-        "model's own, above 0.7 mostly the tuned model's.",
+        "model's own, above 0.7 mostly the tuned model's. Base again, where a study asks for it: base and base, in "
+        "halves started apart; what such a row shows is no difference between models.",
         ["Checkpoint", *(f"NRN {limit[0]} {limit[1:]}" for limit in limits)],
         rows,
     )

@@ -1,0 +1,1 @@
+"""Stage `stream`: one pass over the corpus that trains all crosscoders."""

@@ -1,0 +1,96 @@
+"""Stage `stream`: each model runs once, to its middle layer, and feeds all crosscoders that are trained beside it.
+
+Inputs: corpus; and `model-<name>` for each model. Result: for each crosscoder a folder of its name that holds what the
+stage `crosscoder` publishes. Activations are not stored, but for the evaluation shard, which lies on local disk while
+the stage runs. In memory: the lower half of every model, every crosscoder's training state, and the stream's buffer.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from rlgen_k8s.crosscoder import JointActivations
+from rlgen_k8s.crosscoder.data import open_shard
+from rlgen_k8s.crosscoder.stream import LiveActivations, Order, PackedTokens
+from rlgen_k8s.lm.load import load_model
+from rlgen_k8s.lm.middle import drop_upper_half, middle_layer
+from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
+from rlgen_k8s.stages.corpus.readers import check_readers
+from rlgen_k8s.stages.crosscoder.fit import Fitted, fit
+from rlgen_k8s.stages.crosscoder.measured import Origin, save_measured
+from rlgen_k8s.stages.crosscoder.wanted import Wanted, recipe
+from rlgen_k8s.stages.harvest.shard import harvest_shard
+from rlgen_k8s.stages.stream.settings import StreamSettings
+
+MODEL = "model-"
+
+
+def run(context: Context[StreamSettings]) -> None:
+    """Train all, then measure one after another. A model, a step and a crosscoder's measures count one as progress."""
+    settings = context.settings
+    folders = {name.removeprefix(MODEL): path for name, path in context.inputs.items() if name.startswith(MODEL)}
+    check_readers(folders, load_corpus_info(context.inputs["corpus"]))
+    wanted = {}
+    for name, asked in settings.crosscoders.items():
+        out = context.out / name
+        out.mkdir()
+        wanted[name] = Wanted(settings.of(name), asked.reads, out, f"{name}/")
+
+    fitted, layer = _train(context, folders, wanted)
+    done = len(folders) + fitted.steps
+    for number, (name, one) in enumerate(wanted.items(), 1):
+        crosscoder = fitted.crosscoders[name]
+        raw = tuple(open_shard(context.scratch / model, "evaluation") for model in one.reads)
+        shard = JointActivations(crosscoder.models, raw, crosscoder.scales)
+        models = {label: folders[model] for label, model in zip(crosscoder.models, one.reads, strict=True)}
+        origin = Origin(context.inputs["corpus"], models, layer, settings.harvest.dtype)
+        save_measured(context, one, fitted, crosscoder, shard, origin)
+        context.progress(done + number, done + len(wanted))
+
+
+def _train(
+    context: Context[StreamSettings], folders: Mapping[str, Path], wanted: Mapping[str, Wanted]
+) -> tuple[Fitted, int]:
+    """All crosscoders, and the layer that they read. Leaves `<model>/evaluation.npy` in the scratch folder."""
+    how, files = context.settings.harvest, context.inputs["corpus"]
+    corpus = load_corpus_info(files)
+    text = PackedTokens(open_tokens(files, "train"), corpus.separator, how.batch)
+    made_by = recipe(context.settings.crosscoder, unit=how.batch, scale_units=how.scale_units, corpus=corpus.digest)
+    total = len(folders) + Order(text.kept, made_by).total_steps + len(wanted)
+    models: dict[str, PreTrainedModel] = {}
+    for name, folder in folders.items():
+        models[name] = _lower_half(folder)
+        shard = context.scratch / name
+        shard.mkdir()
+        harvest_shard(
+            models[name],
+            open_tokens(files, "evaluation"),
+            corpus.separator,
+            shard,
+            "evaluation",
+            dtype=how.dtype,
+            batch=how.batch,
+            on_sequences=lambda _n: None,
+        )
+        context.progress(len(models), total)
+    source = LiveActivations(models, text, how.dtype)
+    fitted = fit(
+        context,
+        source,
+        made_by,
+        wanted,
+        context.settings.crosscoder,
+        lambda step, _steps: context.progress(len(models) + step, total),
+    )
+    return fitted, middle_layer(next(iter(models.values())))
+
+
+def _lower_half(folder: Path) -> PreTrainedModel:
+    """All that `LiveActivations` runs of a model, where it runs."""
+    model = load_model(folder)
+    drop_upper_half(model)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]  # hidden by a decorator
+    return model
