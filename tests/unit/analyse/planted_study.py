@@ -196,7 +196,10 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
         path.mkdir()
         save_crosscoder(crosscoder, path)
     found = held_out_firing(inputs, tokens)
-    save_file({name: tensor.contiguous() for name, tensor in vars(found).items()}, path / "examples.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in vars(found).items()},
+        inputs["crosscoder-joint"] / "examples.safetensors",
+    )
     return inputs
 
 
