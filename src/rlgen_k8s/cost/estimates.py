@@ -10,6 +10,7 @@ from rlgen_k8s.cost.memory import Parts
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
+from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.settings import Study
 
@@ -195,6 +196,25 @@ def _crosscoder(asked: Asked) -> Estimate:
     return Estimate(max(seconds, read) / 3600, weights, 5 * weights, used)
 
 
+def _stream(asked: Asked) -> Estimate:
+    """As a harvest for each epoch and all crosscoders in one, without their bytes."""
+    settings, model, length = asked.study.crosscoder, asked.model, asked.study.corpus.length
+    asking = StreamSettings.model_validate(asked.node.settings_json)
+    sizes = [len(one.reads) for one in asking.crosscoders.values()]
+    makers = [item.node.stage for name, item in asked.node.inputs.items() if name.startswith("model-")]
+    elements = [4 if stage == "grpo" else 2 for stage in makers]  # as in `_element`
+    tokens = asked.corpus_tokens * settings.epochs
+    forward = tokens * model.forward_flops(length / 2, model.layers // 2)
+    steps = tokens * 10 * sum(sizes) * model.width * settings.n_features
+    element = 2 if settings.precision == "bf16" else 4
+    seconds = sum(forward / (rates.peak(each, asked.cost) * asked.cost.training_utilization) for each in elements)
+    seconds += steps / (rates.peak(element, asked.cost) * asked.cost.crosscoder_utilization)
+    weights = 4 * 2 * sum(sizes) * model.width * settings.n_features
+    shard = 2 * asked.study.corpus.evaluation_tokens * len(elements) * model.width
+    used = memory.stream(model, settings, sizes, elements, length)
+    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(sizes))
+
+
 def _conditions(asked: Asked) -> Estimate:
     """Multiple-choice tasks over and over: as they are, changed, at each dose, and with each control."""
     settings = asked.study.intervene
@@ -215,6 +235,7 @@ _BY_STAGE: Mapping[str, Callable[[Asked], Estimate]] = {
     "corpus": _corpus,
     "harvest": _harvest,
     "crosscoder": _crosscoder,
+    "stream": _stream,
     "intervene": _conditions,
 }
 """`analyse` and `report` take minutes: the study's own figures stand."""

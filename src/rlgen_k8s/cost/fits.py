@@ -27,6 +27,8 @@ LESS = {
     ("crosscoder", "model spliced into"): "lower crosscoder.splice_batch",
     ("crosscoder", "batch"): "lower crosscoder.batch",
     ("crosscoder", "optimizer"): "lower crosscoder.n_features",
+    ("stream", "buffer"): "lower crosscoder.buffer_sequences",
+    ("stream", "optimizer"): "lower crosscoder.n_features, or set activations=stored",
     ("intervene", "logits"): "lower intervene.tokens_per_batch",
 }
 """What to do about the largest part of a stage's memory; else there is only a larger GPU."""

@@ -1,5 +1,7 @@
 """Memory of one GPU by what fills it, in bytes. A byte count an element: 2 in bf16, 4 in fp32."""
 
+from collections.abc import Sequence
+
 from rlgen_k8s.cost.architectures import Architecture
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
@@ -74,8 +76,21 @@ def crosscoder(model: Architecture, settings: CrosscoderSettings, models: int, e
         "gradients": weights,
         "optimizer": 2 * weights,
         "batch": 4 * settings.batch * (4 * settings.n_features + 3 * models * model.width),
+        "buffer": 2 * settings.buffer_sequences * length * models * model.width,
         "model spliced into": sum(splice.values()),
     }
+
+
+def stream(
+    model: Architecture, settings: CrosscoderSettings, sizes: Sequence[int], elements: Sequence[int], length: int
+) -> Parts:
+    """Crosscoders of `sizes` models each, beside the buffer of all models and the lower half of the one that runs
+    (`elements`: each one's bytes a weight)."""
+    each = [crosscoder(model, settings, size, max(elements), length) for size in sizes]
+    shared = {name: sum(parts[name] for parts in each) for name in ("weights", "gradients", "optimizer", "batch")}
+    half = model.layers // 2 * model.layer_parameters + model.vocabulary * model.width
+    buffer = crosscoder(model, settings, len(elements), max(elements), length)["buffer"]
+    return shared | {"buffer": buffer, "model that runs": max(elements) * half}
 
 
 def _activations(model: Architecture, tokens: int, element: int, checkpointing: bool) -> float:

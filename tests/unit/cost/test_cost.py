@@ -82,6 +82,20 @@ def test_the_full_studies_fit_and_every_task_on_gpus_but_analyse_has_an_estimate
             assert sum(found[node.name].memory.values()) < GPUS["H200"].memory
 
 
+def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
+    _, _, apart = estimated("full-qwen3", *IDEAL)
+    study, nodes, found = estimated("full-qwen3", *IDEAL, "activations=streamed")
+    hours = sum(made.hours for name, made in apart.items() if name.startswith(("harvest", "crosscoder")))
+    assert found["stream"].hours == pytest.approx(hours, rel=0.01)  # harvests run the evaluation shard too
+    assert found["stream"].store == pytest.approx(
+        sum(made.store for name, made in apart.items() if name.startswith("crosscoder"))
+    )
+    refuse_what_cannot_fit(study, nodes, found)
+    study, nodes, found = estimated("full-qwen3", *IDEAL, "activations=streamed", "crosscoder.buffer_sequences=2048")
+    with pytest.raises(UserError, match=r"^stream: needs .* buffer; .*; lower crosscoder\.buffer_sequences$"):
+        refuse_what_cannot_fit(study, nodes, found)
+
+
 def test_what_costs_more_is_estimated_to_cost_more():
     _, nodes, before = estimated("full-qwen25")
     for change, tasks in {

@@ -108,12 +108,13 @@ def test_each_model_of_several_in_one_result_carries_its_own_figures(once: Any) 
     runs = runs_by_name(once.environ)
     made = runs["stream"].outputs
     assert made is not None
-    models = {model.name: model for model in (client.get_logged_model(one.model_id) for one in made.model_outputs)}
+    found = [client.get_logged_model(one.model_id) for one in made.model_outputs]
+    models = {model.tags["rlgen.address"].split("/")[-1]: model for model in found}
     figures = {name: [(one.key, one.value) for one in model.metrics or []] for name, model in models.items()}
-    assert figures == {"stream-one": [("one/l0", 1.0)], "stream-two": [("two/l0", 2.0)]}
+    assert figures == {"one": [("one/l0", 1.0)], "two": [("two/l0", 2.0)]}
     read = runs["report"].inputs
     assert read is not None
-    assert models["stream-two"].model_id in {one.model_id for one in read.model_inputs}
+    assert models["two"].model_id in {one.model_id for one in read.model_inputs}
 
 
 def test_events_sent_twice_count_once(environ: Environ, submit: Callable[..., str], tmp_path: Path) -> None:

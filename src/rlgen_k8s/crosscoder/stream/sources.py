@@ -28,9 +28,18 @@ class Source(Protocol):
 
 
 class LiveActivations:
-    """Runs each model to its middle layer."""
+    """Runs each model to its middle layer on `device`, where one of them is at a time; the others wait in memory.
 
-    def __init__(self, models: Mapping[str, PreTrainedModel], text: PackedTokens, dtype: StoredDtype) -> None:
+    A stream runs a model on a whole block before the next one, so moving it costs little beside its forwards.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, PreTrainedModel],
+        text: PackedTokens,
+        dtype: StoredDtype,
+        device: torch.device | str = "cpu",
+    ) -> None:
         widths = {name: int(model.config.hidden_size) for name, model in models.items()}
         if len(set(widths.values())) != 1:
             shown = ", ".join(f"{name} {width}" for name, width in widths.items())
@@ -38,15 +47,25 @@ class LiveActivations:
         self.models, self.width = tuple(models), next(iter(widths.values()))
         self.dtype = getattr(torch, dtype)
         self.kept = text.kept
-        self._running, self._text = list(models.values()), text
+        self._all, self._text, self._device = list(models.values()), text, device
+        self._running: PreTrainedModel | None = None
 
     @torch.inference_mode()
     def activations(self, model: int, unit: int) -> Tensor:
         """One forward pass."""
-        running = self._running[model]
+        running = self._bring(self._all[model])
         ids = torch.from_numpy(self._text.unit(unit)).to(running.device)
         kept = (ids != self._text.separator).view(-1).nonzero()[:, 0]
         return residual_stream(running, ids).flatten(0, 1).index_select(0, kept).to(self.dtype)
+
+    def _bring(self, model: PreTrainedModel) -> PreTrainedModel:
+        """`model` on the device, in the place of the one before."""
+        if model is not self._running:
+            if self._running is not None:
+                torch.nn.Module.to(self._running, "cpu")
+            torch.nn.Module.to(model, self._device)
+            self._running = model
+        return model
 
 
 class StoredActivations:

@@ -2,7 +2,8 @@
 
 Inputs: corpus; and `model-<name>` for each model. Result: for each crosscoder a folder of its name that holds what the
 stage `crosscoder` publishes. Activations are not stored, but for the evaluation shard, which lies on local disk while
-the stage runs. In memory: the lower half of every model, every crosscoder's training state, and the stream's buffer.
+the stage runs. In memory: the lower half of every model. On the GPU: that of the one that runs, every crosscoder's
+training state, and the stream's buffer.
 """
 
 from collections.abc import Mapping
@@ -60,9 +61,12 @@ def _train(
     text = PackedTokens(open_tokens(files, "train"), corpus.separator, how.batch)
     made_by = recipe(context.settings.crosscoder, unit=how.batch, scale_units=how.scale_units, corpus=corpus.digest)
     total = len(folders) + Order(text.kept, made_by).total_steps + len(wanted)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     models: dict[str, PreTrainedModel] = {}
     for name, folder in folders.items():
-        models[name] = _lower_half(folder)
+        models[name] = load_model(folder)
+        drop_upper_half(models[name])
+        torch.nn.Module.to(models[name], device)
         shard = context.scratch / name
         shard.mkdir()
         harvest_shard(
@@ -76,7 +80,8 @@ def _train(
             on_sequences=lambda _n: None,
         )
         context.progress(len(models), total)
-    source = LiveActivations(models, text, how.dtype)
+        torch.nn.Module.to(models[name], "cpu")
+    source = LiveActivations(models, text, how.dtype, device)
     fitted = fit(
         context,
         source,
@@ -86,11 +91,3 @@ def _train(
         lambda step, _steps: context.progress(len(models) + step, total),
     )
     return fitted, middle_layer(next(iter(models.values())))
-
-
-def _lower_half(folder: Path) -> PreTrainedModel:
-    """All that `LiveActivations` runs of a model, where it runs."""
-    model = load_model(folder)
-    drop_upper_half(model)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]  # hidden by a decorator
-    return model
