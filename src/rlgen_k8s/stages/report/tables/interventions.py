@@ -37,11 +37,11 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
     for task in GENERAL if seen else UNSEEN:
         if task not in run.chance:
             continue
-        again = number(100 * reanswering(direction, run.chance[task]), 0, signed=True)
+        chance = run.chance[task]
+        again = f"{number(100 * reanswering(direction, chance), 0, signed=True)} ({number(100 * chance, 0)})"
         rows.append(
             [
                 name(TASK_TITLES[task]),
-                Plain(number(100 * run.chance[task], 0), "soft"),
                 percent(row_of(run, direction, "paper", task, of_paper), signed=True),
                 percent(main_row(run, direction, task, ours), signed=True),
                 *(
@@ -57,19 +57,18 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
     return Table(
         f"table-{which}",
         f"Table {which}. {WHAT[direction]}{'' if seen else ', unseen tasks'}",
-        "Change of accuracy in points on critical samples. Chance: accuracy of an answer at random, in %. Paper's "
-        "protocol: features selected on all critical samples of the five tasks and measured on "
+        "Change of accuracy in points on critical samples. Paper's protocol: features selected on all "
+        "critical samples of the five tasks and measured on "
         f"{'the same ones' if seen else 'these'}. Ours: selected on one half, measured {held_out}; so are random "
         "features and directions, the mean over several with the range over the sets. Re-answering: what answering at "
-        "random would give on these samples, by the way they are chosen.",
+        "random would give on these samples, by the way they are chosen, and in brackets the chance level.",
         [
             "Task",
-            "Chance",
             "Paper’s protocol",
             "Ours, held-out" if seen else "Ours",
             "Random features",
             "Random directions",
-            "Re-answering",
+            "Re-answering (chance)",
             *(f"{title}, paper" for title in PAPER),
         ],
         rows if run.interventions[direction].rows else [],
