@@ -59,7 +59,7 @@ STUDY = Study(
     crosscoder=CrosscoderSettings(
         n_features=512, sparsity_weight=0.5, learning_rate=1e-3, epochs=2, resume_interval=200
     ),
-    analyse=AnalyseSettings(random_sets=3, sign_flips=2000, reference_prompts=1000),
+    analyse=AnalyseSettings(random_sets=3, sign_flips=2000, reference_prompts=1000, drift_sequences=64),
     intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3, tokens_per_batch=4096),
     # Minutes as `make bench` printed them on two cores.
     pods={
@@ -74,8 +74,8 @@ STUDY = Study(
         "harvest": PodShape(cpu=CORES, minutes=0.3),
         "crosscoder": PodShape(cpu=CORES, minutes=0.25),
         "stream": PodShape(cpu=CORES, minutes=4),
-        "analyse": PodShape(cpu=CORES, minutes=0.1),
+        "analyse": PodShape(cpu=CORES, minutes=0.2),
         "intervene": PodShape(cpu=CORES, minutes=0.6, memory=3),
-        "report": PodShape(cpu=CORES, minutes=0.1),
+        "report": PodShape(cpu=CORES, minutes=0.2),
     },
 )

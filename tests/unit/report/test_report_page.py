@@ -12,7 +12,8 @@ TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
 OTHERS = [
     "table-learning", "table-seeds", "table-crosscoders", "table-cells", "table-selection", "table-matching",
     "table-nrn", "table-mas", "table-restarts",
-    "table-cells-zero", "table-cells-raise", "table-contrasts", "figure-dose", "figure-drift", "figure-nrn-drift",
+    "table-cells-zero", "table-cells-raise", "table-contrasts", "table-whole",
+    "figure-dose", "figure-drift", "figure-nrn-drift",
     "table-drift",
     "table-dose", "table-loss", "figure-training", "settings", "caveats",
     "found", "seeds",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from rlgen_k8s.stages.intervene.results import POOLED, Row
 from rlgen_k8s.stages.report.inputs import Run
-from rlgen_k8s.stats import Interval, bootstrap_mean
+from rlgen_k8s.stats import Interval, bootstrap_mean, mean_change
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,10 @@ def control(run: Run, direction: str, kind: str, task: str | None, docs: Collect
         frame = frame[frame["task"] == task]
     chosen = pd.MultiIndex.from_frame(frame[["task", "doc_id"]]).isin(list(docs)) if len(frame) and docs else []
     frame = frame[chosen] if len(frame) and docs else frame.iloc[:0]
-    change = frame["after"] - frame["before"]
-    by_set = change.groupby(frame["condition"]).mean()
-    by_sample = change.groupby([frame["task"], frame["doc_id"]]).mean()
+    by_set = (frame["after"] - frame["before"]).groupby(frame["condition"]).mean()
+    by_sample = frame.groupby(["task", "doc_id"])[["before", "after"]].mean()
     return Control(
-        change=bootstrap_mean(by_sample.to_numpy()),
+        change=mean_change(by_sample["before"], by_sample["after"]),
         lowest=float(by_set.min()) if len(by_set) else None,
         highest=float(by_set.max()) if len(by_set) else None,
         sets=len(by_set),

@@ -171,19 +171,21 @@ def _intervention(run: Run, direction: str) -> Finding:
     if not main.n:
         return Finding(question, NOTHING, "There are no held-out critical samples to measure on.")
     own, _ = contrast_of(run, direction, "random_features", POOLED, "held_out")
+    pushed, _ = contrast_of(run, direction, "random_directions", POOLED, "held_out")
     special, against = contrast_of(run, direction, "unchanged_by_rl", POOLED, "held_out")
     by_paper = row_of(run, direction, "paper", POOLED, "critical")
     text = (
         f"On {main.n} held-out critical samples {words(main, True)} points: {words(own, True)} more than by matched "
-        f"random features, {words(special, True)} more than on {against} samples answered alike that RL did not "
-        f"change; on all samples of the tasks {words(main_row(run, direction, POOLED, 'whole'), True)}."
+        f"random features, {words(pushed, True)} more than by random directions of the same size, "
+        f"{words(special, True)} more than on {against} samples answered alike that RL did not change; on all "
+        f"samples of the tasks {words(main_row(run, direction, POOLED, 'whole'), True)}."
     )
     if by_paper.n:
         text += f" By the paper's own protocol, on the {by_paper.n} samples of the selection: {words(by_paper, True)}."
     if result.feature_set == "fallback":
         text = f"With the features that stand in for an empty intersection. {text}"
     sign = -1 if zero else 1
-    shown = [_beyond_zero(value, sign) for value in (own, special)]
+    shown = [_beyond_zero(value, sign) for value in (own, pushed, special)]
     if not _beyond_zero(main, sign):
         verdict = UNLIKE if _beyond_zero(main, -sign) else NOTHING
     else:

@@ -37,6 +37,7 @@ def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str]
         interest.interest_table(run),
         *(interventions.intervention_table(run, d, seen) for seen in (True, False) for d in ("zero", "raise")),
         *(interventions.four_cells_table(run, d) for d in ("zero", "raise")),
+        interventions.whole_table(run),
         interventions.contrast_table(run),
         interventions.dose_table(run),
         interventions.loss_table(run),

@@ -37,11 +37,11 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
     for task in GENERAL if seen else UNSEEN:
         if task not in run.chance:
             continue
-        again = number(100 * reanswering(direction, run.chance[task]), 0, signed=True)
+        chance = run.chance[task]
+        again = f"{number(100 * reanswering(direction, chance), 0, signed=True)} ({number(100 * chance, 0)})"
         rows.append(
             [
                 name(TASK_TITLES[task]),
-                Plain(number(100 * run.chance[task], 0), "soft"),
                 percent(row_of(run, direction, "paper", task, of_paper), signed=True),
                 percent(main_row(run, direction, task, ours), signed=True),
                 *(
@@ -57,19 +57,18 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
     return Table(
         f"table-{which}",
         f"Table {which}. {WHAT[direction]}{'' if seen else ', unseen tasks'}",
-        "Change of accuracy in points on critical samples. Chance: accuracy of an answer at random, in %. Paper's "
-        "protocol: features selected on all critical samples of the five tasks and measured on "
+        "Change of accuracy in points on critical samples. Paper's protocol: features selected on all "
+        "critical samples of the five tasks and measured on "
         f"{'the same ones' if seen else 'these'}. Ours: selected on one half, measured {held_out}; so are random "
         "features and directions, the mean over several with the range over the sets. Re-answering: what answering at "
-        "random would give on these samples, by the way they are chosen.",
+        "random would give on these samples, by the way they are chosen, and in brackets the chance level.",
         [
             "Task",
-            "Chance",
             "Paper’s protocol",
             "Ours, held-out" if seen else "Ours",
             "Random features",
             "Random directions",
-            "Re-answering",
+            "Re-answering (chance)",
             *(f"{title}, paper" for title in PAPER),
         ],
         rows if run.interventions[direction].rows else [],
@@ -78,24 +77,43 @@ def intervention_table(run: Run, direction: str, seen: bool) -> Table:
 
 
 def four_cells_table(run: Run, direction: str) -> Table:
-    """The change in each cell and on whole tasks: the critical cell alone shows one direction only."""
+    """The change in each cell and on all samples: the critical cell alone shows one direction only."""
     result = run.interventions[direction]
-    rows: list[list[Cell]] = []
-    for task in [*(task for task in TASK_TITLES if any(r.task == task for r in result.rows)), POOLED]:
-        cells = [percent(main_row(run, direction, task, cell), signed=True) for cell in (*CELLS, "whole")]
-        rows.append([name(_task(task)), *cells, *(percent(accuracy) for accuracy in whole_task(run, direction, task))])
-    for kind, title in CONTROLS.items():
-        cells = [percent(row_of(run, direction, kind, POOLED, cell), signed=True) for cell in (*CELLS, "whole")]
-        rows.append([name(f"All, {title}"), *cells, Plain(NONE, "soft"), Plain(NONE, "soft")])
+    kinds = [("main", task, _task(task)) for task in _measured(run, direction)]
+    kinds += [(kind, POOLED, f"All, {title}") for kind, title in CONTROLS.items()]
+    rows: list[list[Cell]] = [
+        [name(title), *(percent(row_of(run, direction, kind, task, cell), signed=True) for cell in (*CELLS, "whole"))]
+        for kind, task, title in kinds
+    ]
     return Table(
         f"table-cells-{direction}",
-        f"{WHAT[direction]}: all four cells, and whole tasks",
+        f"{WHAT[direction]}: all four cells",
         "Change of accuracy in points by who was right before, and on all samples, also those that can only change "
-        "the other way; then accuracy on all samples in %. A useful feature helps in one cell without harm in the "
-        "others; noise moves each cell towards chance. Only RL right holds both halves of the critical samples. "
-        "Controls: one set of matched random features, and one random direction of the same size.",
-        ["Task", *CELLS.values(), "All samples", "Before", "After"],
+        "the other way. A useful feature helps in one cell without harm in the others; noise moves each cell towards "
+        "chance. Only RL right holds both halves of the critical samples. Controls: one set of matched random "
+        "features, and one random direction of the same size.",
+        ["Task", *CELLS.values(), "All samples"],
         rows if result.rows else [],
+        empty=_finding(run),
+    )
+
+
+def whole_table(run: Run) -> Table:
+    """Accuracy on whole tasks, before and after."""
+    rows: list[list[Cell]] = []
+    for task in dict.fromkeys(task for direction in run.interventions for task in _measured(run, direction)):
+        cells: list[Cell] = [name(_task(task))]
+        for direction in run.interventions:
+            cells += [percent(accuracy) for accuracy in whole_task(run, direction, task)]
+            cells.append(percent(main_row(run, direction, task, "whole"), signed=True))
+        rows.append(cells)
+    return Table(
+        "table-whole",
+        "Whole tasks, before and after",
+        "Accuracy on all samples in %, and its change in points on the same samples: the left three, features to 0 in "
+        "the RL model; the right three, features raised in the base model.",
+        ["Task", *(f"{title} {what}" for title in ("To 0:", "Raised:") for what in ("before", "after", "change"))],
+        rows,
         empty=_finding(run),
     )
 
@@ -186,6 +204,12 @@ def _control(found: Control) -> Cell:
 
 def _contrast(value: Interval, reference: int) -> Cell:
     return percent(value, signed=True, note=f"against {reference:,}" if reference and value.n else "")
+
+
+def _measured(run: Run, direction: str) -> list[str]:
+    """The tasks that were scored, and all of them together; none where nothing was."""
+    scored = {row.task for row in run.interventions[direction].rows}
+    return [task for task in (*TASK_TITLES, POOLED) if task in scored]
 
 
 def _task(task: str, pooled: str = "") -> str:
