@@ -94,9 +94,10 @@ def stream(
 
 
 def _activations(model: Architecture, tokens: int, element: int, checkpointing: bool) -> float:
-    """What backward needs: each layer's input and one layer whole, or all layers whole (Korthikanti et al. 2022, 4.1).
+    """What backward needs: each layer's input and one layer whole, or all layers whole (Korthikanti et al. 2022, 4).
 
-    A layer whole is 34 · width bytes a token in bf16 for an MLP of 4 · width; attention is recomputed (flash).
+    A whole layer keeps nine vectors of its width a token (norms, projections, attention, which is itself recomputed)
+    and four of its MLP's.
     """
     layer = tokens * element * (9 * model.width + 4 * model.mlp)
     inputs = tokens * element * model.width * model.layers

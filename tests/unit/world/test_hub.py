@@ -38,7 +38,7 @@ def server() -> ModuleType:
 
 @pytest.fixture
 def hub(mirror: Path, tmp_path: Path, server: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The made-up sets, two of them in the formats that their real namesakes have."""
+    """The made-up sets, some of them in the layouts that sets have on the hub."""
     import huggingface_hub.constants
 
     root = tmp_path / "hub"
@@ -55,6 +55,12 @@ def hub(mirror: Path, tmp_path: Path, server: ModuleType, monkeypatch: pytest.Mo
     (talks / "README.md").write_text((talks / "README.md").read_text().replace("path: default/", "path: data/"))
     (talks / "metadata").mkdir()
     (talks / "metadata/train-00000-of-00001.parquet").write_bytes(b"another configuration")
+    converted = root / "datasets" / "EleutherAI/headqa"
+    for file in list(converted.rglob("*.parquet")):
+        split = file.with_name(file.name.partition("-")[0])
+        split.mkdir()
+        file.rename(split / "0000.parquet")
+    (converted / "README.md").unlink()
     service = server.serve(root)
     thread = threading.Thread(target=service.serve_forever, daemon=True)
     thread.start()
@@ -90,9 +96,13 @@ def test_a_mirror_of_the_hub_is_read_as_any_other(
     pages = load_set(made.out, TEXT, split="train", scratch=tmp_path / "b")
     assert pages["text"] == ["a book", "a page", ""]
     assert json.loads(pages["meta"][0]) == {"title": "T", "pages": 3}
-    for name, split in ((CONVERSATIONS, "train"), ("math-ai/aime25", "test")):
-        ours = load_set(made.out, name, split=split, scratch=tmp_path / "c")
-        theirs = load_set(mirror, name, split=split, scratch=tmp_path / "d")
+    for name, config, split in (
+        (CONVERSATIONS, None, "train"),
+        ("math-ai/aime25", None, "test"),
+        ("EleutherAI/headqa", "en", "test"),
+    ):
+        ours = load_set(made.out, name, config, split=split, scratch=tmp_path / "c")
+        theirs = load_set(mirror, name, config, split=split, scratch=tmp_path / "d")
         assert ours.to_list() == theirs.to_list()
     assert not any("metadata" in file for file in hub.asked)
     recorded = json.loads((made.out / "mirror.json").read_text())

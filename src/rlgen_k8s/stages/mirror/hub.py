@@ -32,6 +32,8 @@ def mirror_hub(out: Path, revisions: Mapping[str, str], progress: Callable[[int,
         commit = download(setting, name, revision, folder, kind="dataset", patterns=(CARD, *FILES.get(name, DATA)))
         if not any(folder.rglob("*.parquet")):
             to_parquet(folder, name)
+        elif not (folder / CARD).exists():
+            describe(folder)
         rows = sum(pq.read_metadata(file).num_rows for file in folder.rglob("*.parquet"))
         recorded[name] = {"revision": revision, "commit": commit, "licence": licence(folder / CARD), "rows": rows}
     (out / "mirror.json").write_text(json.dumps(recorded, indent=1) + "\n")
@@ -52,7 +54,9 @@ def to_parquet(folder: Path, name: str) -> None:
     """
     files = sorted(path for pattern in ("*.json", "*.jsonl") for path in folder.rglob(pattern))
     if not files:
-        raise UserError(f"mirror.revisions[{name}]: no parquet and no JSON file at this revision; give another")
+        raise UserError(
+            f"mirror.revisions[{name}]: no parquet and no JSON file at this revision; try refs/convert/parquet"
+        )
     splits: dict[str, list[Path]] = {}
     for file in files:
         split = next((word for word in ("test", "validation") if word in file.stem), "train")
@@ -61,16 +65,33 @@ def to_parquet(folder: Path, name: str) -> None:
         _write(folder / f"{split}-00000-of-00001.parquet", parts)
     for file in files:
         file.unlink()
+    _name_files(folder, {"default": {split: f"{split}-*.parquet" for split in splits}})
+
+
+def describe(folder: Path) -> None:
+    """Write the card of a set that has none, as on the hub's branch refs/convert/parquet: `<config>/<split>/*.parquet`.
+
+    A split of which the hub converted only the beginning is `partial-<split>` there.
+    """
+    files: dict[str, dict[str, str]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        config, split = path.relative_to(folder).parts[:2]
+        files.setdefault(config, {})[split.removeprefix("partial-")] = f"{config}/{split}/*.parquet"
+    _name_files(folder, files)
+
+
+def _name_files(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
+    """Make the set's card say where the files are: paths by configuration and split."""
     card = folder / CARD
     text = card.read_text() if card.exists() else ""
-    front = _front_matter(text) | {
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"{split}-*.parquet"} for split in splits],
-            }
-        ]
-    }
+    configs = [
+        {
+            "config_name": config,
+            "data_files": [{"split": split, "path": path} for split, path in splits.items()],
+        }
+        for config, splits in files.items()
+    ]
+    front = _front_matter(text) | {"configs": configs}
     front.pop("dataset_info", None)  # describes the files as they were
     card.write_text(f"---\n{yaml.safe_dump(front)}---\n{_body(text)}")
 
