@@ -49,12 +49,14 @@ STUDY = Study(
         sequences_per_generation=32,  # ours: in fp32, as RL's checkpoints are, on one H200
     ),
     corpus=CorpusSettings(conversation_tokens=200_000_000, text_tokens=200_000_000),  # paper A.1
+    activations="streamed",  # ours: stored, they are tens of TB
     crosscoder=CrosscoderSettings(
         n_features=32_768,  # docs/study.md
         sparsity_weight=2.0,  # paper A.1
         batch=1024,  # paper A.1
         learning_rate=1e-4,  # docs/study.md
         precision="bf16",  # ours: weights, gradients and optimizer stay fp32
+        buffer_sequences=256,  # ours: what is left of one H200 beside eleven crosscoders
     ),
     analyse=AnalyseSettings(
         top=50,  # paper 5.2

@@ -49,6 +49,7 @@ STUDY = Study(
         sequences_per_generation=16,  # ours: in fp32, as RL's checkpoints are, on one H200
     ),
     corpus=CorpusSettings(conversation_tokens=200_000_000, text_tokens=200_000_000),  # paper A.1
+    activations="streamed",  # ours: stored, they are tens of TB
     crosscoder=CrosscoderSettings(
         n_features=32_768,  # docs/study.md
         sparsity_weight=2.0,  # paper A.1
