@@ -168,16 +168,19 @@ def test_the_harness_is_told_every_number(nodes: dict[str, Node], mirror: Path, 
 
 def test_the_crosscoders_are_told_every_number(nodes: dict[str, Node]) -> None:
     from rlgen_k8s.crosscoder import TrainingPlan
+    from rlgen_k8s.stages.stream.settings import StreamSettings
 
-    pairs = {f"crosscoder-{tuned}-{k}" for tuned in ("sft", "rl") for k in range(1, FIFTHS + 1)}  # 5.2
-    made = {name: node for name, node in nodes.items() if node.stage == "crosscoder"}
-    assert set(made) == pairs | {"crosscoder-joint"}  # 6
-    for name, node in made.items():
-        told = TrainingPlan(**{field.name: getattr(node.settings, field.name) for field in fields(TrainingPlan)})
+    pairs = {f"{tuned}-{k}" for tuned in ("sft", "rl") for k in range(1, FIFTHS + 1)}  # 5.2
+    stream = nodes["stream"].settings
+    assert isinstance(stream, StreamSettings)
+    assert set(stream.crosscoders) == pairs | {"joint"}  # 6
+    for name in stream.crosscoders:
+        settings = stream.of(name)
+        told = TrainingPlan(**{field.name: getattr(settings, field.name) for field in fields(TrainingPlan)})
         assert {field: getattr(told, field) for field in CROSSCODER} == CROSSCODER
         assert (told.activation, told.norm_penalty) == ("relu", "l1")  # 3.1
         assert told.total_steps(400_000_000) == 390_625
-        assert len(node.settings_json["models"]) == (3 if name == "crosscoder-joint" else 2)
+        assert len(settings.models) == (3 if name == "joint" else 2)
 
 
 def test_analysis_and_interventions_are_told_every_number(nodes: dict[str, Node]) -> None:
