@@ -44,7 +44,7 @@ def test_plan_lists_every_task_with_verdict_address_cost_and_reason(tmp_path):
 def test_plan_of_a_full_study_has_hours_bytes_memory_and_a_price(tmp_path):
     done = rlgen("plan", "full-qwen25", "--set", "cost.prices={H200: 2}", home=tmp_path)
     assert done.returncode == 0, done.stderr
-    for word in ("GPU-hours", "node disk", "KV cache", "1 × 8", "at 2 a GPU-hour", "hours at least", "TB more in the"):
+    for word in ("GPU-hours", "node disk", "KV cache", "1 × 8", "at 2 a GPU-hour", "hours at least", "GB more in the"):
         assert word in done.stdout
     assert "set cost.prices={H200: …}" in rlgen("plan", "full-qwen25", home=tmp_path).stdout
 

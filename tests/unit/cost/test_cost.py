@@ -14,6 +14,7 @@ from rlgen_k8s.runners.costs import critical_hours, gpu_hours
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.study.load import load_study
 
+STORED = "activations=stored"
 FULL = ("full-qwen25", "full-qwen3", "full-llama31")
 IDEAL = [f"cost.{name}=1" for name in ("training_utilization", "crosscoder_utilization")] + [
     f"cost.{name}={value}" for name, value in (("startup", 0), ("store_rate", 1e30), ("disk_rate", 1e30))
@@ -51,7 +52,7 @@ def test_a_shape_has_the_published_number_of_weights(name, billions):
 def test_at_the_hardware_s_limit_it_gives_the_figures_worked_out_by_hand(
     name, shape, gflop, terabytes, harvest_hours, crosscoder_hours
 ):
-    _, _, found = estimated(name, *IDEAL)
+    _, _, found = estimated(name, *IDEAL, STORED)
     model = ARCHITECTURES[shape]
     assert model.forward_flops(512, model.layers // 2) / 1e9 == pytest.approx(gflop, rel=0.03)
     assert 2 * found["harvest-base"].store / 1e12 == pytest.approx(terabytes, rel=0.02)
@@ -83,21 +84,21 @@ def test_the_full_studies_fit_and_every_task_on_gpus_but_analyse_has_an_estimate
 
 
 def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
-    _, _, apart = estimated("full-qwen3", *IDEAL)
-    study, nodes, found = estimated("full-qwen3", *IDEAL, "activations=streamed")
+    _, _, apart = estimated("full-qwen3", *IDEAL, STORED)
+    study, nodes, found = estimated("full-qwen3", *IDEAL)
     hours = sum(made.hours for name, made in apart.items() if name.startswith(("harvest", "crosscoder")))
     assert found["stream"].hours == pytest.approx(hours, rel=0.01)  # harvests run the evaluation shard too
     assert found["stream"].store == pytest.approx(
         sum(made.store for name, made in apart.items() if name.startswith("crosscoder"))
     )
     refuse_what_cannot_fit(study, nodes, found)
-    study, nodes, found = estimated("full-qwen3", *IDEAL, "activations=streamed", "crosscoder.buffer_sequences=2048")
+    study, nodes, found = estimated("full-qwen3", *IDEAL, "crosscoder.buffer_sequences=2048")
     with pytest.raises(UserError, match=r"^stream: needs .* buffer; .*; lower crosscoder\.buffer_sequences$"):
         refuse_what_cannot_fit(study, nodes, found)
 
 
 def test_what_costs_more_is_estimated_to_cost_more():
-    _, nodes, before = estimated("full-qwen25")
+    _, nodes, before = estimated("full-qwen25", STORED)
     for change, tasks in {
         "problems.size=94000": ("traces", "sft", "grpo"),
         "cost.gpu=A100": ("traces", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
@@ -105,7 +106,7 @@ def test_what_costs_more_is_estimated_to_cost_more():
         "crosscoder.epochs=2": ("crosscoder-joint",),
         "evaluate.repeats_aime=20": ("evaluate-rl",),
     }.items():
-        _, _, after = estimated("full-qwen25", change)
+        _, _, after = estimated("full-qwen25", STORED, change)
         for task in tasks:
             assert after[task].hours > before[task].hours, (change, task)
     assert {node.name for node in nodes} > set(before)
@@ -129,7 +130,7 @@ def test_what_costs_more_is_estimated_to_cost_more():
     ],
 )
 def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignment, words):
-    study, nodes, found = estimated("full-qwen25", assignment)
+    study, nodes, found = estimated("full-qwen25", STORED, assignment)
     with pytest.raises(UserError, match=words) as raised:
         refuse_what_cannot_fit(study, nodes, found)
     assert "\n" not in str(raised.value)
@@ -145,17 +146,7 @@ def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
 def test_the_longest_chain_goes_through_the_traces():
     _, nodes, found = estimated("full-qwen25")
     named = {node.name: node for node in nodes}
-    chain = [
-        "mirror",
-        "teacher",
-        "traces",
-        "sft",
-        "harvest-sft",
-        "crosscoder-joint",
-        "analyse",
-        "intervene-rl",
-        "report",
-    ]
+    chain = ["mirror", "teacher", "traces", "sft", "stream", "analyse", "intervene-rl", "report"]
     known = sum(found[name].hours if name in found else named[name].shape.minutes / 60 for name in chain)
     assert critical_hours(nodes, found) == pytest.approx(known)
 
