@@ -7,7 +7,7 @@ from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES, Architecture
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.cost.memory import Parts
-from rlgen_k8s.dag.nodes import Node
+from rlgen_k8s.dag.nodes import Input, Node
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
 from rlgen_k8s.stages.stream.settings import StreamSettings
@@ -91,8 +91,13 @@ def estimates(study: Study, nodes: Sequence[Node]) -> dict[str, Estimate]:
 
 
 def _element(node: Node) -> int:
-    """Bytes of a weight of the models that a task reads: GRPO writes its checkpoints in fp32, all others are bf16."""
-    return 4 if any(item.node.stage == "grpo" and item.path for item in node.inputs.values()) else 2
+    """Bytes of a weight of the models that a task reads, the most of any."""
+    return max(map(_element_of, node.inputs.values()), default=2)
+
+
+def _element_of(item: Input) -> int:
+    """Bytes of a weight: GRPO writes its checkpoints in fp32, all other models are bf16."""
+    return 4 if item.node.stage == "grpo" and item.path else 2
 
 
 def _mirror(asked: Asked) -> Estimate:
@@ -109,8 +114,7 @@ def _problems(asked: Asked) -> Estimate:
 
 
 def _traces(asked: Asked) -> Estimate:
-    settings, study = asked.study.traces, asked.study
-    samples = study.problems.size * (1 - (1 - asked.cost.acceptance) ** settings.max_tries) / asked.cost.acceptance
+    settings, samples = asked.study.traces, asked.kept / asked.cost.acceptance
     seconds = rates.hf_generation(asked.model, 2, samples, settings.batch_size, settings.max_new_tokens, asked.cost)
     size = asked.kept * asked.cost.response_tokens * TRACE_BYTES_PER_TOKEN
     longest = int(asked.cost.prompt_tokens) + settings.max_new_tokens
@@ -175,8 +179,7 @@ def _harvest(asked: Asked) -> Estimate:
     settings, model, length = asked.study.harvest, asked.model, asked.study.corpus.length
     models = sum(item.node.stage != "corpus" for item in asked.node.inputs.values())
     tokens = asked.corpus_tokens + asked.study.corpus.evaluation_tokens
-    flops = tokens * models * model.forward_flops(length / 2, model.layers // 2)
-    seconds = flops / (rates.peak(asked.element, asked.cost) * asked.cost.training_utilization)
+    seconds = rates.forwards(model, models * tokens, length / 2, asked.element, asked.cost, model.layers // 2)
     stored = models * tokens * model.width * (2 if settings.dtype == "bfloat16" else 4)
     used = memory.forwards(model, asked.element, settings.batch * length, output=False)
     return Estimate(max(seconds, stored / asked.cost.disk_rate) / 3600, stored, stored, used, models)
@@ -186,12 +189,9 @@ def _crosscoder(asked: Asked) -> Estimate:
     settings, model = asked.study.crosscoder, asked.model
     models = sum(name.startswith("model-") for name in asked.node.inputs)
     tokens = asked.corpus_tokens * settings.epochs
-    # Five products of models · width · features: two forwards, three backwards (docs/study.md, symbols).
-    flops = tokens * 10 * models * model.width * settings.n_features
-    element = 2 if settings.precision == "bf16" else 4
-    seconds = flops / (rates.peak(element, asked.cost) * asked.cost.crosscoder_utilization)
+    seconds = rates.crosscoder_steps(model, settings, models, tokens, asked.cost)
     read = tokens * models * model.width * 2 / asked.cost.disk_rate
-    weights = 4 * 2 * models * model.width * settings.n_features
+    weights = memory.crosscoder_weights(model, settings, models)
     used = memory.crosscoder(model, settings, models, asked.element, asked.study.corpus.length)
     return Estimate(max(seconds, read) / 3600, weights, 5 * weights, used)
 
@@ -201,15 +201,12 @@ def _stream(asked: Asked) -> Estimate:
     settings, model, length = asked.study.crosscoder, asked.model, asked.study.corpus.length
     asking = StreamSettings.model_validate(asked.node.settings_json)
     sizes = [len(one.reads) for one in asking.crosscoders.values()]
-    makers = [item.node.stage for name, item in asked.node.inputs.items() if name.startswith("model-")]
-    elements = [4 if stage == "grpo" else 2 for stage in makers]  # as in `_element`
+    elements = [_element_of(item) for name, item in asked.node.inputs.items() if name.startswith("model-")]
     tokens = asked.corpus_tokens * settings.epochs
-    forward = tokens * model.forward_flops(length / 2, model.layers // 2)
-    steps = tokens * 10 * sum(sizes) * model.width * settings.n_features
-    element = 2 if settings.precision == "bf16" else 4
-    seconds = sum(forward / (rates.peak(each, asked.cost) * asked.cost.training_utilization) for each in elements)
-    seconds += steps / (rates.peak(element, asked.cost) * asked.cost.crosscoder_utilization)
-    weights = 4 * 2 * sum(sizes) * model.width * settings.n_features
+    half = model.layers // 2
+    seconds = sum(rates.forwards(model, tokens, length / 2, each, asked.cost, half) for each in elements)
+    seconds += rates.crosscoder_steps(model, settings, sum(sizes), tokens, asked.cost)
+    weights = memory.crosscoder_weights(model, settings, sum(sizes))
     shard = 2 * asked.study.corpus.evaluation_tokens * len(elements) * model.width
     used = memory.stream(model, settings, sizes, elements, length)
     return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(sizes))

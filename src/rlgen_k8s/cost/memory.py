@@ -67,9 +67,14 @@ def grpo(model: Architecture, settings: GrpoSettings, gpu_memory: float) -> Part
     return max(training, rollout, key=lambda parts: sum(parts.values()))
 
 
+def crosscoder_weights(model: Architecture, settings: CrosscoderSettings, models: int) -> float:
+    """Encoder and decoder of `models` models, in fp32."""
+    return 4 * 2 * models * model.width * settings.n_features
+
+
 def crosscoder(model: Architecture, settings: CrosscoderSettings, models: int, element: int, length: int) -> Parts:
     """Weights, gradients and Adam's two means in fp32; beside them, a forward on `length` tokens."""
-    weights = 4 * 2 * models * model.width * settings.n_features
+    weights = crosscoder_weights(model, settings, models)
     splice = forwards(model, element, settings.splice_batch * length, output=True)
     return {
         "weights": weights,

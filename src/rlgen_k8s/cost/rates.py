@@ -2,6 +2,7 @@
 
 from rlgen_k8s.cost.architectures import Architecture
 from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.study.cost import CostSettings
 
 
@@ -11,9 +12,21 @@ def peak(element: int, cost: CostSettings) -> float:
     return gpu.flops if element == 2 else gpu.flops32
 
 
-def forwards(model: Architecture, tokens: float, context: float, element: int, cost: CostSettings) -> float:
-    """Forwards of `tokens` tokens through the whole model, each with `context` tokens before it on average."""
-    return tokens * model.forward_flops(context) / (peak(element, cost) * cost.training_utilization)
+def forwards(
+    model: Architecture, tokens: float, context: float, element: int, cost: CostSettings, layers: int | None = None
+) -> float:
+    """Forwards of `tokens` tokens, each with `context` tokens before it on average, through `layers` or all of it."""
+    return tokens * model.forward_flops(context, layers) / (peak(element, cost) * cost.training_utilization)
+
+
+def crosscoder_steps(
+    model: Architecture, settings: CrosscoderSettings, models: int, tokens: float, cost: CostSettings
+) -> float:
+    """Training on `tokens` tokens of `models` models: five products of models · width · features, two forwards and
+    three backwards (docs/study.md, symbols)."""
+    element = 2 if settings.precision == "bf16" else 4
+    flops = tokens * 10 * models * model.width * settings.n_features
+    return flops / (peak(element, cost) * cost.crosscoder_utilization)
 
 
 def hf_generation(

@@ -248,6 +248,11 @@ class FeatureSets(Result):
     fallback: list[int]
     """What stands in where the intersection is empty."""
 
+    @property
+    def chosen(self) -> list[int]:
+        """The features to intervene on."""
+        return self.intersection or self.fallback
+
 
 class Controls(Result):
     """Feature sets to intervene on for comparison."""

@@ -80,7 +80,7 @@ def run(context: Context[AnalyseSettings]) -> None:
     reasons = features_of_interest(
         generalization.intersection,
         generalization.fallback,
-        by_paper.intersection or by_paper.fallback,
+        by_paper.chosen,
         attribution,
         stored["histogram"].sum(dim=1).numpy() > 0,
     )
@@ -134,8 +134,7 @@ def _features(
         n_sets=settings.random_sets,
         rng=np.random.default_rng(settings.seed),
     )
-    of_paper = by_paper.intersection or by_paper.fallback
-    named = sorted({*chosen, *of_paper, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
+    named = sorted({*chosen, *by_paper.chosen, *(i for ids in (*per_task.values(), *random_sets) for i in ids)})
     return Features(
         generalization=found.intersection,
         fallback=found.fallback,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.stages.analyse.critical import TaskSamples, pair_task, read_samples
+from rlgen_k8s.stages.analyse.results import FeatureSets
 from rlgen_k8s.stages.intervene.conditions import MODEL
 from rlgen_k8s.stages.intervene.results import Split
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
@@ -59,7 +60,7 @@ def choose(analysed: Path, base: Path, rl: Path, settings: InterveneSettings) ->
     """
     found = json.loads((analysed / "features.json").read_text())
     feature_set, features, finding = _features(found)
-    paper = found["paper_protocol"]
+    by_paper = FeatureSets.model_validate(found["paper_protocol"])
     both = read_samples(base), read_samples(rl)
     tasks: dict[str, TaskSamples] = {task: pair_task(*both, task) for task in (*settings.tasks, *settings.unseen_tasks)}
     critical: dict[tuple[str, Split], list[int]] = {}
@@ -76,7 +77,7 @@ def choose(analysed: Path, base: Path, rl: Path, settings: InterveneSettings) ->
         finding=finding,
         feature_set=feature_set,
         features=features,
-        paper_features=(paper["intersection"] or paper["fallback"]) if settings.paper_protocol else [],
+        paper_features=by_paper.chosen if settings.paper_protocol else [],
         of_interest=found["of_interest"],
         random_sets=found["controls"]["random_features"],
         layer=found["layer"],

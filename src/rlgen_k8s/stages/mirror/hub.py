@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def mirror_hub(out: Path, revisions: Mapping[str, str], progress: Callable[[int,
 
 def licence(card: Path) -> str:
     """What a set's card says of its licence; "" if it says nothing."""
-    found = _front_matter(card.read_text() if card.exists() else "").get("license", "")
+    found = _read_card(card)[0].get("license", "")
     return ", ".join(map(str, found)) if isinstance(found, list) else str(found)
 
 
@@ -83,7 +84,7 @@ def describe(folder: Path) -> None:
 def _name_files(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
     """Make the set's card say where the files are: paths by configuration and split."""
     card = folder / CARD
-    text = card.read_text() if card.exists() else ""
+    front, body = _read_card(card)
     configs = [
         {
             "config_name": config,
@@ -91,9 +92,9 @@ def _name_files(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
         }
         for config, splits in files.items()
     ]
-    front = _front_matter(text) | {"configs": configs}
+    front |= {"configs": configs}
     front.pop("dataset_info", None)  # describes the files as they were
-    card.write_text(f"---\n{yaml.safe_dump(front)}---\n{_body(text)}")
+    card.write_text(f"---\n{yaml.safe_dump(front)}---\n{body}")
 
 
 def _write(target: Path, files: list[Path]) -> None:
@@ -102,14 +103,9 @@ def _write(target: Path, files: list[Path]) -> None:
     schema = pa.schema([(name, pa.string()) for name in names])
     with pq.ParquetWriter(target, schema) as writer:
         for file in files:
-            batch: list[dict[str, str | None]] = []
-            for record in _records(file):
-                batch.append({key: _text(record.get(key)) for key in names})
-                if len(batch) == ROWS_AT_ONCE:
-                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-                    batch = []
-            if batch:
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            rows = ({key: _text(record.get(key)) for key in names} for record in _records(file))
+            while some := list(islice(rows, ROWS_AT_ONCE)):
+                writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
 def _records(file: Path) -> Iterable[dict[str, Any]]:
@@ -124,12 +120,11 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _front_matter(text: str) -> dict[str, Any]:
+def _read_card(card: Path) -> tuple[dict[str, Any], str]:
+    """The front matter of a set's card, and the text after it; empty where there is none."""
+    text = card.read_text() if card.exists() else ""
     parts = text.split("---\n", 2)
-    front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
-    return front if isinstance(front, dict) else {}
-
-
-def _body(text: str) -> str:
-    parts = text.split("---\n", 2)
-    return parts[2] if len(parts) == 3 and not parts[0].strip() else text
+    if len(parts) < 3 or parts[0].strip():
+        return {}, text
+    front = yaml.safe_load(parts[1])
+    return front if isinstance(front, dict) else {}, parts[2]

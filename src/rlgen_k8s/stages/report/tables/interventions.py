@@ -112,7 +112,7 @@ def whole_table(run: Run) -> Table:
         "Whole tasks, before and after",
         "Accuracy on all samples in %, and its change in points on the same samples: the left three, features to 0 in "
         "the RL model; the right three, features raised in the base model.",
-        ["Task", *(f"{title} {what}" for title in ("To 0:", "Raised:") for what in ("before", "after", "change"))],
+        ["Task", *(f"{title}: {what}" for title in SHORT.values() for what in ("before", "after", "change"))],
         rows,
         empty=_finding(run),
     )
