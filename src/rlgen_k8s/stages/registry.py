@@ -57,6 +57,6 @@ STAGES: dict[str, Stage] = {
         Stage("stream", 1, StreamSettings),
         Stage("analyse", 3, AnalyseSettings),
         Stage("intervene", 2, InterveneSettings),
-        Stage("report", 4, ReportSettings),
+        Stage("report", 5, ReportSettings),
     )
 }
