@@ -37,7 +37,7 @@ def bill(image: str, parts: Path) -> dict[str, Any]:
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, image)}",
         "version": 1,
         "metadata": {
-            "component": {"type": "container", "bom-ref": purl, "name": name, "version": digest, "purl": purl}
+            "component": {"type": "container", "bom-ref": image, "name": name, "version": digest, "purl": purl}
         },
         "components": sorted(found, key=lambda component: str(component["bom-ref"])),
     }

@@ -54,6 +54,7 @@ list_binary() {
 # registry as an artifact that refers to the image, under the tag that cosign gives one.
 sbom() {
     local kind=$1 image=$2 reference=$3 file=$4 artifact found
+    ! grep --quiet --no-messages --fixed-strings "\"$image\"" "$file" || return 0
     artifact=docker://${image%@*}:sha256-${image#*@sha256:}.sbom
     found=$(mktemp -d -p "$TMPDIR")
     if ! skopeo copy --quiet --src-tls-verify=$tls_verify "$artifact" "dir:$found/artifact" > /dev/null 2>&1; then

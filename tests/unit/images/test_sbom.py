@@ -126,6 +126,7 @@ def test_it_names_the_image_by_digest_and_twice_the_same_bytes(tmp_path):
     (tmp_path / "debian").write_text(STATUS)
     found = bill(tmp_path)
     image = found["metadata"]["component"]
+    assert image["bom-ref"] == IMAGE
     assert (image["name"], image["version"]) == ("stages", DIGEST)
     assert unquote(image["purl"]) == f"pkg:oci/stages@{DIGEST}?repository_url=ghcr.io/you/rlgen/stages"
     assert found == bill(tmp_path)
