@@ -41,6 +41,7 @@ list_tracking() {
 # list_binary REFERENCE FOLDER COMMAND: of Debian such an image has the certificates alone.
 list_binary() {
     local version
+    command -v go > /dev/null || fail "go: not found; it says which modules $3 is built from"
     debian_in "$base" "$2"
     awk -v RS= '/^Package: ca-certificates\n/' "$2/debian" > "$2/certificates"
     mv "$2/certificates" "$2/debian"
