@@ -1,6 +1,7 @@
 """Where a stream's activations come from: models that run, or what they left on disk; the bits are the same."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel
 from rlgen_k8s.crosscoder.data import JointActivations, StoredDtype
 from rlgen_k8s.crosscoder.stream.packed import PackedTokens
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.lm.device import on_device
 from rlgen_k8s.lm.middle import residual_stream
 
 
@@ -49,6 +51,7 @@ class LiveActivations:
         self.kept = text.kept
         self._all, self._text, self._device = list(models.values()), text, device
         self._running: PreTrainedModel | None = None
+        self._stay = ExitStack()
 
     @torch.inference_mode()
     def activations(self, model: int, unit: int) -> Tensor:
@@ -61,9 +64,8 @@ class LiveActivations:
     def _bring(self, model: PreTrainedModel) -> PreTrainedModel:
         """`model` on the device, in the place of the one before."""
         if model is not self._running:
-            if self._running is not None:
-                torch.nn.Module.to(self._running, "cpu")
-            torch.nn.Module.to(model, self._device)
+            self._stay.close()
+            self._stay.enter_context(on_device(model, self._device))
             self._running = model
         return model
 
