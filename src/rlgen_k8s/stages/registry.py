@@ -49,7 +49,7 @@ STAGES: dict[str, Stage] = {
         Stage("problems", 1, ProblemsSettings),
         Stage("traces", 1, TracesSettings),
         Stage("sft", 1, SftSettings),
-        Stage("grpo", 1, GrpoSettings),
+        Stage("grpo", 2, GrpoSettings),
         Stage("evaluate", 1, EvaluateSettings),
         Stage("corpus", 1, CorpusSettings),
         Stage("harvest", 2, HarvestSettings),
@@ -57,6 +57,6 @@ STAGES: dict[str, Stage] = {
         Stage("stream", 1, StreamSettings),
         Stage("analyse", 3, AnalyseSettings),
         Stage("intervene", 2, InterveneSettings),
-        Stage("report", 4, ReportSettings),
+        Stage("report", 5, ReportSettings),
     )
 }

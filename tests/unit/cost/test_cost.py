@@ -138,7 +138,7 @@ def test_what_costs_more_is_estimated_to_cost_more():
     ("assignment", "words"),
     [
         ("traces.batch_size=64", r"^traces: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
-        ("evaluate.sequences_per_generation=64", r"^evaluate-rl: .*lower evaluate\.sequences_per_generation$"),
+        ("evaluate.sequences_per_generation=256", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
         ("cost.gpu=H100", r"^traces: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
