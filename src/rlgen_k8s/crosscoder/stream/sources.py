@@ -32,7 +32,8 @@ class Source(Protocol):
 class LiveActivations:
     """Runs each model to its middle layer on `device`, where one of them is at a time; the others wait in memory.
 
-    A stream runs a model on a whole block before the next one, so moving it costs little beside its forwards.
+    A stream runs a model on a whole block before the next one, so moving it costs little beside many forwards. Where
+    processes share a block each has few: models may stay, for as many bytes as `room` says.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class LiveActivations:
         self.dtype = getattr(torch, dtype)
         self.kept = text.kept
         self._all, self._text, self._device = list(models.values()), text, device
-        self._running: PreTrainedModel | None = None
-        self._stay = ExitStack()
+        self.room = 0.0
+        self._staying: set[PreTrainedModel] = set()
+        self._visitor: PreTrainedModel | None = None
+        self._stay, self._visit = ExitStack(), ExitStack()
 
     @torch.inference_mode()
     def activations(self, model: int, unit: int) -> Tensor:
@@ -62,11 +65,18 @@ class LiveActivations:
         return residual_stream(running, ids).flatten(0, 1).index_select(0, kept).to(self.dtype)
 
     def _bring(self, model: PreTrainedModel) -> PreTrainedModel:
-        """`model` on the device, in the place of the one before."""
-        if model is not self._running:
-            self._stay.close()
+        """`model` on the device, to stay there if there is room, else in the place of the one before."""
+        if model in self._staying or model is self._visitor:
+            return model
+        size = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+        if size <= self.room:
+            self.room -= size
+            self._staying.add(model)
             self._stay.enter_context(on_device(model, self._device))
-            self._running = model
+        else:
+            self._visit.close()
+            self._visit.enter_context(on_device(model, self._device))
+            self._visitor = model
         return model
 
 

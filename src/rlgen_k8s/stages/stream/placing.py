@@ -13,9 +13,8 @@ import torch
 import torch.distributed
 
 from rlgen_k8s.cost import memory
-from rlgen_k8s.cost.placement import place
-from rlgen_k8s.crosscoder.stream import Order, Ranks
-from rlgen_k8s.crosscoder.stream.sources import Source
+from rlgen_k8s.cost.placement import held, place
+from rlgen_k8s.crosscoder.stream import LiveActivations, Order, Ranks
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.crosscoder.wanted import Wanted
 
@@ -24,15 +23,19 @@ FILLED = 0.95
 
 
 def own_crosscoders(
-    wanted: Mapping[str, Wanted], source: Source, order: Order, settings: CrosscoderSettings, ranks: Ranks
+    wanted: Mapping[str, Wanted], source: LiveActivations, order: Order, settings: CrosscoderSettings, ranks: Ranks
 ) -> tuple[str, ...]:
-    """The names of this process's; the processes of `ranks` together have each of `wanted` once.
+    """The names of this process's; the processes of `ranks` together have each of `wanted` once. In what they leave of
+    the device's memory models may stay.
 
     To be called by all of them; it waits for all. Raises `UserError` if a crosscoder fits nowhere.
     """
     loads = {name: memory.crosscoder_load(source.width, settings, one.reads) for name, one in wanted.items()}
     per_model = memory.stream_buffer(source.width, settings, order.most_tokens, source.dtype.itemsize)
-    return place(loads, _free(ranks), per_model)[ranks.rank]
+    free = _free(ranks)
+    own = place(loads, free, per_model)[ranks.rank]
+    source.room = free[ranks.rank] - held([loads[name] for name in own], per_model)
+    return own
 
 
 def _free(ranks: Ranks) -> list[float]:

@@ -6,8 +6,8 @@ the stage runs.
 
 One process runs for each GPU (see `team`): each runs its share of the models' forwards, and trains and measures its
 share of the crosscoders on whole batches (see `placing`), which are to the bit those of one process. In memory: the
-lower half of every model. On a GPU: that of the one that runs, its crosscoders' training state, and the stream's buffer
-of the models that these read.
+lower half of every model. On a GPU: that of the one that runs, its crosscoders' training state, the stream's buffer of
+the models that these read, and in what is left as many models as fit, which then need not come again.
 """
 
 import os
