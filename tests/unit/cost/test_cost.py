@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlgen_k8s.cost import memory
+from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES
 from rlgen_k8s.cost.estimates import estimates
 from rlgen_k8s.cost.fits import refuse_what_cannot_fit
@@ -12,6 +12,7 @@ from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.against import pair
 from rlgen_k8s.runners.costs import critical_hours, gpu_hours
 from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.load import load_study
 
 STORED = "activations=stored"
@@ -97,12 +98,32 @@ def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
         refuse_what_cannot_fit(study, nodes, found)
 
 
+def steps_of_a_queue(responses, length, at_once):
+    steps, waiting, writing = 0, responses, []
+    while waiting or writing:
+        joining = min(waiting, at_once - len(writing))
+        waiting, writing = waiting - joining, writing + [length] * joining
+        writing = [left - 1 for left in writing if left > 1]
+        steps += 1
+    return steps
+
+
+def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
+    model, cost = ARCHITECTURES["Qwen/Qwen3-32B"], CostSettings(response_tokens=100, decoding_utilization=1)
+    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
+    steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
+    assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
+
+
 def test_what_costs_more_is_estimated_to_cost_more():
     _, nodes, before = estimated("full-qwen25", STORED)
     for change, tasks in {
-        "problems.size=94000": ("traces", "sft", "grpo"),
-        "cost.gpu=A100": ("traces", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
-        "cost.response_tokens=8000": ("sft", "grpo"),
+        "problems.size=94000": ("traces-1", "traces", "sft", "grpo"),
+        "cost.gpu=A100": ("traces-1", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
+        "cost.response_tokens=8000": ("traces-8", "sft", "grpo", "evaluate-sft"),
+        "traces.max_tries=8": ("traces-1",),
+        "traces.batch_size=16": ("traces-1",),
+        "traces.shards=4": ("traces-1",),
         "crosscoder.epochs=2": ("crosscoder-joint",),
         "evaluate.repeats_aime=20": ("evaluate-rl",),
     }.items():
@@ -115,9 +136,10 @@ def test_what_costs_more_is_estimated_to_cost_more():
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("traces.batch_size=64", r"^traces: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
-        ("evaluate.sequences_per_generation=64", r"^evaluate-rl: .*lower evaluate\.sequences_per_generation$"),
-        ("cost.gpu=H100", r"^traces: .*cost\.gpu=H100 gives 76 GB"),
+        ("traces.engine=hf", r"^traces-1: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
+        ("traces.max_new_tokens=300_000", r"^traces-1: needs .* vLLM's cache; .*lower traces\.max_new_tokens$"),
+        ("evaluate.engine=hf", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
+        ("cost.gpu=H100", r"^evaluate-rl: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
@@ -146,7 +168,7 @@ def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
 def test_the_longest_chain_goes_through_the_traces():
     _, nodes, found = estimated("full-qwen25")
     named = {node.name: node for node in nodes}
-    chain = ["mirror", "teacher", "traces", "sft", "stream", "analyse", "intervene-rl", "report"]
+    chain = ["mirror", "teacher", "traces-1", "traces", "sft", "stream", "analyse", "intervene-rl", "report"]
     known = sum(found[name].hours if name in found else named[name].shape.minutes / 60 for name in chain)
     assert critical_hours(nodes, found) == pytest.approx(known)
 
