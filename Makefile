@@ -1,11 +1,13 @@
 # `make` alone lists what there is.
 WF ?= tiny
+REHEARSE ?=
 SET ?=
 NAME ?=
 TASK ?=
 PYTEST ?=
 CLUSTER_TESTS ?= tests/charts tests/cluster
 BIN := .venv/bin
+study := $(WF)$(if $(REHEARSE),-rehearsal)
 settings := $(foreach pair,$(SET),--set $(pair))
 
 # One thread a process: several share the machine.
@@ -17,25 +19,26 @@ export OMP_NUM_THREADS ?= 1
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  WF=tiny names the study; SET="seed=1 sft.learning_rate=1e-3" overrides its settings.'
+	@echo '  WF=tiny names the study; SET="seed=1 sft.learning_rate=1e-3" overrides its settings;'
+	@echo '  REHEARSE=1 takes its rehearsal: the same tasks and pods with tiny models and data.'
 
 environment: ## Install what uv.lock says into .venv
 	@platform/environment.sh
 
 run: environment ## Run the study WF on this machine, to its report
-	@$(BIN)/rlgen run $(WF) $(settings)
+	@$(BIN)/rlgen run $(study) $(settings)
 
 plan: environment ## Show what would run, why, and what it costs
-	@$(BIN)/rlgen plan $(WF) $(settings)
+	@$(BIN)/rlgen plan $(study) $(settings)
 
 render: environment ## Print the study's Argo Workflow
-	@$(BIN)/rlgen render $(WF) $(settings)
+	@$(BIN)/rlgen render $(study) $(settings)
 
 status: environment ## Show the newest run's tasks
-	@$(BIN)/rlgen status $(WF)
+	@$(BIN)/rlgen status $(study)
 
 report: environment ## Print where the report is
-	@$(BIN)/rlgen report $(WF) $(settings)
+	@$(BIN)/rlgen report $(study) $(settings)
 
 mlflow: environment ## Open MLflow's UI
 	@$(BIN)/rlgen mlflow
@@ -76,10 +79,10 @@ uninstall: ## Remove the platform; its data stay
 	@platform/uninstall
 
 doctor: environment ## Check what a submission of WF needs
-	@$(BIN)/rlgen doctor $(WF) $(settings)
+	@$(BIN)/rlgen doctor $(study) $(settings)
 
 submit: environment ## Submit the study WF to Argo
-	@$(BIN)/rlgen submit $(WF) $(settings)
+	@$(BIN)/rlgen submit $(study) $(settings)
 
 watch: environment ## Follow a workflow (NAME=…, default: the newest)
 	@$(BIN)/rlgen watch $(NAME)

@@ -50,7 +50,7 @@ def plan(
     if against is not None:
         from rlgen_k8s.runners import against as past
 
-        past.show_against(study, set_ or [], against)
+        past.show_against(study, set_ or [], until or [], against)
         return
     from rlgen_k8s.runners import planning
 

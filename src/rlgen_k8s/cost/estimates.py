@@ -11,6 +11,8 @@ from rlgen_k8s.cost.memory import Parts
 from rlgen_k8s.dag.nodes import Input, Node
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
+from rlgen_k8s.stages.grpo.settings import GrpoSettings
+from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.settings import Study
@@ -97,8 +99,10 @@ def _element(node: Node) -> int:
 
 
 def _element_of(item: Input) -> int:
-    """Bytes of a weight: GRPO writes its checkpoints in fp32, all other models are bf16."""
-    return 4 if item.node.stage == "grpo" and item.path else 2
+    """Bytes of a weight: checkpoints as their training's precision says, all other models are bf16."""
+    settings = item.node.settings
+    trained = isinstance(settings, SftSettings | GrpoSettings)
+    return 4 if trained and settings.precision in ("fp32", "float32") else 2
 
 
 def _mirror(asked: Asked) -> Estimate:
@@ -172,7 +176,7 @@ def _grpo(asked: Asked) -> Estimate:
     )
     # Old log probabilities, forward, its recomputation, and a backward of two.
     training = 5 * rates.forwards(model, tokens, length / 2, element, cost) / workers
-    size = CHECKPOINTS * 4 * model.parameters
+    size = CHECKPOINTS * element * model.parameters
     whole = 16 * model.parameters  # weights, Adam's two means, and the weights in Hugging Face's format
     return Estimate(
         steps * (rollout + training) / 3600,

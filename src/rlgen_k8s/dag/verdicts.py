@@ -35,13 +35,8 @@ def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = (), until:
     Raises `UserError` for a name that is no node's.
     """
     names = {node.name for node in nodes}
-    for option, given, known in (
-        ("rebuild", rebuild, names | {node.address for node in nodes}),
-        ("until", until, names),
-    ):
-        for name in given:
-            if name not in known:
-                raise UserError(f"--{option} {name}: no such task in this study; see `rlgen plan`")
+    _check("rebuild", rebuild, names | {node.address for node in nodes})
+    _check("until", until, names)
     again = {node.name for node in nodes if {node.name, node.address} & set(rebuild)}
     manifests = {node.name: None if node.name in again else store.manifest(node.address) for node in nodes}
     needed = (set(until) or {nodes[-1].name}) | again
@@ -49,6 +44,22 @@ def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = (), until:
         if node.name in needed and manifests[node.name] is None:
             needed |= {item.name for item in node.dependencies}
     return [Verdict(node, manifests[node.name], node.name in needed, node.name in again) for node in nodes]
+
+
+def up_to(nodes: list[Node], until: Collection[str]) -> list[Node]:
+    """The tasks named by `until` and all that they stand on, or all nodes. Raises `UserError` as `judge` does."""
+    _check("until", until, {node.name for node in nodes})
+    wanted = set(until) or {nodes[-1].name}
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted |= {item.name for item in node.dependencies}
+    return [node for node in nodes if node.name in wanted]
+
+
+def _check(option: str, given: Collection[str], known: Collection[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise UserError(f"--{option} {name}: no such task in this study; see `rlgen plan`")
 
 
 def reasons(verdicts: list[Verdict], store: Store) -> list[str]:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rlgen_k8s.cost.estimates import Estimate, estimates
 from rlgen_k8s.dag.nodes import Node, plan
+from rlgen_k8s.dag.verdicts import up_to
 from rlgen_k8s.runners.costs import gpu_hours, hours
 from rlgen_k8s.runners.planning import console
 from rlgen_k8s.runners.view import clock
@@ -31,10 +32,10 @@ class Pair:
     took_on_gpus: float
 
 
-def show_against(name: str, assignments: list[str], submission: str) -> None:
-    """Print a line for each task of the study whose result the submission names and MLflow knows."""
+def show_against(name: str, assignments: list[str], until: list[str], submission: str) -> None:
+    """Print a line for each task of the study, to `until`, whose result the submission names and MLflow knows."""
     study = load_study(name, assignments)
-    nodes = plan(study)
+    nodes = up_to(plan(study), until)
     with reading(os.environ) as tracking:
         experiments = all_experiments(tracking)
         run = find_submission(tracking, submission, experiments)

@@ -18,7 +18,8 @@ from rlgen_k8s.runners.local import state
 from rlgen_k8s.runners.view import clock, describe
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.study.explain import settings_table
-from rlgen_k8s.study.load import load_study
+from rlgen_k8s.study.load import load_study, rehearses
+from rlgen_k8s.study.rehearsal import replaced
 
 WIDE = 160
 
@@ -49,6 +50,8 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
         terminal.print(cost_table(verdicts, estimated))
         terminal.print(totals(verdicts, estimated, study.cost))
     terminal.print(_totals(name, verdicts, estimated, store.uri))
+    if of := rehearses(name):
+        terminal.print(f"rehearses {of}: `rlgen settings {name}` says which settings are not that study's own")
     refuse_what_cannot_fit(study, [verdict.node for verdict in verdicts if verdict.runs], estimated)
 
 
@@ -86,14 +89,17 @@ def size(count: float) -> str:
 
 def show_settings(name: str, prefix: str, assignments: list[str]) -> None:
     """Print a line a setting."""
-    rows = [row for row in settings_table(load_study(name, assignments)) if row.path.startswith(prefix)]
+    study, own = load_study(name, assignments), {}
+    if of := rehearses(name):
+        own = {path: f"rehearsal; {of}: {value}" for path, value in replaced(load_study(of), study).items()}
+    rows = [row for row in settings_table(study) if row.path.startswith(prefix)]
     if not rows:
         raise UserError(f"settings {prefix}: no field of {name} begins so; `rlgen settings {name}` lists all")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("field", "value", "unit", "meaning", "source"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "field")
     for row in rows:
-        table.add_row(row.path, str(row.value), row.unit, row.meaning, row.source)
+        table.add_row(row.path, str(row.value), row.unit, row.meaning, own.get(row.path, row.source))
     console().print(table)
 
 

@@ -51,7 +51,7 @@ STAGES: dict[str, Stage] = {
         Stage("traces", 1, TracesSettings),
         Stage("merge", 1, MergeSettings),
         Stage("sft", 1, SftSettings),
-        Stage("grpo", 1, GrpoSettings),
+        Stage("grpo", 2, GrpoSettings),
         Stage("evaluate", 1, EvaluateSettings),
         Stage("corpus", 1, CorpusSettings),
         Stage("harvest", 2, HarvestSettings),
@@ -59,6 +59,6 @@ STAGES: dict[str, Stage] = {
         Stage("stream", 1, StreamSettings),
         Stage("analyse", 3, AnalyseSettings),
         Stage("intervene", 2, InterveneSettings),
-        Stage("report", 4, ReportSettings),
+        Stage("report", 5, ReportSettings),
     )
 }

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.study.overrides import explain, override
+from rlgen_k8s.study.rehearsal import SUFFIX, rehearsal
 from rlgen_k8s.study.settings import Study
 
 
@@ -30,7 +31,21 @@ def study_names() -> list[str]:
 
 
 def load_study(name: str, assignments: list[str] | None = None) -> Study:
-    """The study `name` with `field=value` assignments applied. Raises `UserError` for whatever is wrong with either."""
+    """The study `name` with `field=value` assignments applied. Raises `UserError` for whatever is wrong with either.
+
+    `NAME-rehearsal` is the rehearsal of the study NAME.
+    """
+    if rehearses(name):
+        return override(rehearsal(_load(rehearses(name)), _load("tiny")), assignments or [])
+    return override(_load(name), assignments or [])
+
+
+def rehearses(name: str) -> str:
+    """The study that the study `name` is the rehearsal of; "" if it is none."""
+    return name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else ""
+
+
+def _load(name: str) -> Study:
     path = workflows_folder() / f"{name.replace('-', '_')}.py"
     if name.replace("_", "-") not in study_names():
         close = difflib.get_close_matches(name, study_names(), n=1)
@@ -42,4 +57,4 @@ def load_study(name: str, assignments: list[str] | None = None) -> Study:
         raise UserError(f"{path.name}: {explain(error)}") from None
     if not isinstance(study, Study):
         raise UserError(f"{path.name}: holds no STUDY of type Study; see workflows/tiny.py")
-    return override(study, assignments or [])
+    return study

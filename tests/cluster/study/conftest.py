@@ -26,8 +26,10 @@ class Submitted:
 
 
 def put_shared_results(folder: Path, store) -> None:
-    """Upload results of `RLGEN_SHARED_STUDY`'s store, manifests last."""
-    for node in [node for node in plan(load_study("tiny")) if node.name in SHARED_TASKS]:
+    """Upload what the store in `folder` has of the shared tasks' results, manifests last."""
+    for node in plan(load_study("tiny")):
+        if node.name not in SHARED_TASKS or not (folder / node.address / MANIFEST).is_file():
+            continue
         files = [path for path in (folder / node.address).rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
             name = f"{store.blobs.prefix}/{path.relative_to(folder)}"

@@ -77,6 +77,7 @@ def test_settings_explains_a_field(tmp_path):
         (["status", "tiny"], "has not run here yet"),
         (["compare", "tiny-1", "tiny-2"], "tiny-1"),
         (["plan", "tiny", "--against", "tiny-1"], "tiny-1"),
+        (["plan", "tiny", "--until", "nowhere", "--against", "tiny-1"], "--until nowhere"),
         (["lineage", "nonsense"], "nonsense"),
     ],
 )

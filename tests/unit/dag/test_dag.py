@@ -7,7 +7,7 @@ import yaml
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.place import Place
-from rlgen_k8s.dag.verdicts import judge, reasons
+from rlgen_k8s.dag.verdicts import judge, reasons, up_to
 from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.local.tasks import read_tasks
@@ -247,3 +247,13 @@ def test_every_gpu_and_byte_that_a_pod_asks_for_is_in_the_template():
     container = next(t["container"] for t in built["spec"]["templates"] if t["name"] == "grpo")
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "8", "memory": "64Gi"}
     assert container["securityContext"]["runAsNonRoot"] is True
+
+
+def test_up_to_a_task_are_the_tasks_that_it_stands_on():
+    nodes = plan(load_study("tiny"))
+    assert [node.name for node in up_to(nodes, ["sft", "problems"])] == [
+        node.name for node in nodes if node.name in ("mirror", "base", "teacher", "problems", "traces", "sft")
+    ]
+    assert up_to(nodes, []) == nodes
+    with pytest.raises(UserError, match="--until nowhere: no such task"):
+        up_to(nodes, ["nowhere"])

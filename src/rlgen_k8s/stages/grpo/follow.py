@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.grpo.checkpoint import in_precision_of_passes
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 
 CURVES = {
@@ -112,7 +113,7 @@ class Follower:
     def _take_checkpoint(self, fifth: int, step: int) -> None:
         state = self.checkpoints / f"global_step_{step}"
         model = state / "actor" / "huggingface"
-        _name_precision(model)
+        in_precision_of_passes(model, self.context.settings)
         self._checkpoint(fifth).parent.mkdir(exist_ok=True)
         shutil.move(model, self._checkpoint(fifth))
         self._save_point(step, state)
@@ -140,13 +141,3 @@ def _link(source: str, target: str) -> None:
         Path(target).hardlink_to(source)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _name_precision(model: Path) -> None:
-    """Have `config.json` name the precision of the weights: verl leaves the base model's name there, which a loader
-    would cast the trained weights to."""
-    config = model / "config.json"
-    fields = json.loads(config.read_text())
-    fields["dtype"] = "float32"
-    fields.pop("torch_dtype", None)
-    config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")

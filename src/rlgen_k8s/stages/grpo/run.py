@@ -1,7 +1,8 @@
 """Stage `grpo`: train the base model on the problems by reinforcement learning, with verl.
 
 Inputs: `base` (a model folder) and `problems` (`problems.parquet`). Result: `checkpoints/1` … `checkpoints/5`, one each
-fifth of the training, in Hugging Face format with the tokenizer and fp32 weights, and `training.jsonl`.
+fifth of the training, in Hugging Face format with the tokenizer, weights in the precision of the forward passes; and
+`training.jsonl`.
 """
 
 import os

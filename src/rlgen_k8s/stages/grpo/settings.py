@@ -20,7 +20,7 @@ class GrpoSettings(StageSettings):
     )
     precision: Literal["bf16", "fp32"] = setting(
         "bf16",
-        doc="Of the forward and backward passes. Trained weights, optimizer and checkpoints are fp32 always.",
+        doc="Of the forward and backward passes, and of checkpoints. Trained weights and optimizer are fp32 always.",
         source="verl default",
     )
     max_problems: int | None = setting(

@@ -21,8 +21,8 @@ def accuracy_table(run: Run, reference: PaperModel, seed: int) -> Table:
         "table-1",
         "Table 1. Accuracy",
         "Per cent right; for the maths tasks the mean over samples of the share of right answers. "
-        "Chance: an answer at random. In grey the paper's figures for "
-        f"{reference.title}, another model on the real tasks: to compare directions, not values.",
+        f"Chance: an answer at random. In grey the paper's figures for {reference.title} on the real tasks; where this "
+        "study's model or tasks are others, they are there to compare directions, not values.",
         ["Task", "Chance", *TITLES.values(), *(f"{title}, paper" for title in TITLES.values())],
         rows,
     )
