@@ -75,6 +75,7 @@ STUDY = Study(
         "model": PodShape(cpu=CORES, minutes=2.3),
         "problems": PodShape(cpu=CORES, minutes=0.1, memory=1),
         "traces": PodShape(cpu=CORES, minutes=0.5),
+        "merge": PodShape(cpu=CORES, minutes=0.1, memory=1),
         "sft": PodShape(cpu=CORES, minutes=0.7, memory=5),
         "grpo": PodShape(cpu=CORES, minutes=2.4, memory=8),
         "evaluate": PodShape(cpu=CORES, minutes=0.5, memory=3),

@@ -134,12 +134,12 @@ def test_what_costs_more_is_estimated_to_cost_more():
 
 
 @pytest.mark.parametrize(
-    ("assignment", "words"),
+    ("assignments", "words"),
     [
         ("traces.engine=hf", r"^traces-1: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
         ("traces.max_new_tokens=300_000", r"^traces-1: needs .* vLLM's cache; .*lower traces\.max_new_tokens$"),
         ("evaluate.engine=hf", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
-        ("cost.gpu=H100", r"^evaluate-rl: .*cost\.gpu=H100 gives 76 GB"),
+        ("cost.gpu=H100 evaluate.tokens_per_batch=65_536", r"^evaluate-base: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
@@ -151,8 +151,8 @@ def test_what_costs_more_is_estimated_to_cost_more():
         ("corpus.text_tokens=900_000_000", r"set pods\.harvest\.disk to at least \d+$"),
     ],
 )
-def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignment, words):
-    study, nodes, found = estimated("full-qwen25", STORED, assignment)
+def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignments, words):
+    study, nodes, found = estimated("full-qwen25", STORED, *assignments.split())
     with pytest.raises(UserError, match=words) as raised:
         refuse_what_cannot_fit(study, nodes, found)
     assert "\n" not in str(raised.value)
