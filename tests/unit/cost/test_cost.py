@@ -165,10 +165,10 @@ def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
     assert gpu_hours(grpo, found) == pytest.approx(2 * 2.4 / 60)
 
 
-def test_the_longest_chain_goes_through_the_traces():
+def test_the_longest_chain_goes_through_rl():
     _, nodes, found = estimated("full-qwen25")
     named = {node.name: node for node in nodes}
-    chain = ["mirror", "teacher", "traces-1", "traces", "sft", "stream", "analyse", "intervene-rl", "report"]
+    chain = ["mirror", "base", "grpo", "stream", "analyse", "intervene-rl", "report"]
     known = sum(found[name].hours if name in found else named[name].shape.minutes / 60 for name in chain)
     assert critical_hours(nodes, found) == pytest.approx(known)
 
