@@ -109,16 +109,16 @@ def complete(
         for own in seeds(prompts, seed)
     ]
     rows = [TokensPrompt(prompt_token_ids=row) for row in tokens_of(model.tokenizer, prompts)]
-    place = {request: i for i, request in enumerate(model.llm.enqueue(rows, asked, use_tqdm=False))}
+    model.llm.enqueue(rows, asked, use_tqdm=False)
     responses: dict[int, Response] = {}
     while model.llm.llm_engine.has_unfinished_requests():
         for output in model.llm.llm_engine.step():
             if output.finished:
-                responses[place[output.request_id]] = as_response(
+                responses[int(output.request_id)] = as_response(
                     model.tokenizer, output.outputs[0].token_ids, model.ends
                 )
                 on_batch(len(responses), len(prompts))
-    return [responses[i] for i in range(len(prompts))]
+    return [responses[request] for request in sorted(responses)]  # vLLM counts requests as they come
 
 
 def seeds(prompts: Sequence[str], seed: int) -> list[int]:

@@ -1,5 +1,6 @@
 """A model in vLLM as the harness's language model, for maths tasks: it answers, and gives no log-likelihoods."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Never
@@ -19,8 +20,8 @@ class VllmModel(LM):  # type: ignore[misc]
         self.model = vllm_engine.load(folder, sequences=sequences)
         self.seed = seed
         self.on_progress: Callable[[float], None] = lambda share: None
-        self.tokens = 0
-        """Written so far, over all responses."""
+        self.tokens_per_second = 0.0
+        """Written in the last call, over all responses."""
 
     @property
     def tokenizer_name(self) -> str:
@@ -37,6 +38,7 @@ class VllmModel(LM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """A response to each request. Raises `UserError` where the responses asked for do not fit the model."""
+        began = time.perf_counter()
         responses = vllm_engine.complete(
             self.model,
             [request.args[0] for request in requests],
@@ -44,7 +46,8 @@ class VllmModel(LM):  # type: ignore[misc]
             seed=self.seed,
             on_batch=lambda done, total: self.on_progress(done / total),
         )
-        self.tokens += sum(response.tokens for response in responses)
+        written = sum(response.tokens for response in responses)
+        self.tokens_per_second = written / (time.perf_counter() - began)
         return [response.text for response in responses]
 
     def loglikelihood(self, requests: list[Instance]) -> Never:

@@ -2,7 +2,7 @@
 
 import gc
 import json
-import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from rlgen_k8s.lm.engines import EngineName
 from rlgen_k8s.lm.generate import Sampling
 from rlgen_k8s.lm.harness.model import HarnessModel, load_harness_model
+from rlgen_k8s.lm.harness.names import TaskName
 from rlgen_k8s.lm.harness.samples import write_samples
 from rlgen_k8s.lm.harness.score import Sample, Scores, score
 from rlgen_k8s.lm.harness.tasks import Maths, load_tasks
@@ -34,7 +35,11 @@ def run(context: Context[EvaluateSettings]) -> None:
     scores: dict[str, Scores] = {}
     samples: list[Sample] = []
     model: HarnessModel | VllmModel | None = None
-    for group, engine in ((settings.multiple_choice, "hf"), (settings.maths, settings.engine)):
+    groups: list[tuple[Sequence[TaskName], EngineName]] = [
+        (settings.multiple_choice, "hf"),
+        (settings.maths, settings.engine),
+    ]
+    for group, engine in groups:
         if not group:
             continue
         if model is None or engine == "vllm":
@@ -42,13 +47,12 @@ def run(context: Context[EvaluateSettings]) -> None:
             model = load(engine, context.inputs["model"], settings)
         size = sum(answers[name] for name in group)
         model.on_progress = partial(_progress, context, done, size, total)
-        began = time.perf_counter()
         found, rows = score(model, {name: tasks[name] for name in group}, limit=settings.limit, seed=settings.seed)
         scores |= found
         samples += rows
         done += size
         if isinstance(model, VllmModel):
-            context.metrics({"tokens_per_second": model.tokens / (time.perf_counter() - began)}, None)
+            context.metrics({"tokens_per_second": model.tokens_per_second}, None)
     results = {name: asdict(figures) for name, figures in scores.items()}
     (context.out / "results.json").write_text(json.dumps(results, indent=1))
     write_samples(context.out / "samples.parquet", samples)
