@@ -11,7 +11,7 @@ from rlgen_k8s.stages.contract import Resume, ResumePoint
 from rlgen_k8s.stages.frame.context import local_context
 from rlgen_k8s.stages.merge.run import run as merge
 from rlgen_k8s.stages.merge.settings import MergeSettings
-from rlgen_k8s.stages.traces.rejection import WHOLE, Problem, Sampled, Shard, sample_until_right
+from rlgen_k8s.stages.traces.rejection import WHOLE, Problem, Sample, Sampled, Shard, sample_until_right
 from rlgen_k8s.stages.traces.run import read_problems, write_kept
 from rlgen_k8s.stages.traces.settings import TracesSettings
 
@@ -38,10 +38,10 @@ class KillingResume:
             raise KilledError
 
 
-def teacher(asked: list[str]) -> Callable[[list[Problem], int], list[str | None]]:
+def teacher(asked: list[str]) -> Sample:
     """Right in a third of its responses; each says by whom and when it was given."""
 
-    def sample(problems: list[Problem], number: int) -> list[str | None]:
+    def sample(problems: list[Problem], number: int, tell: Callable[[int], None]) -> list[str | None]:
         chance = random.Random(number)
         asked.extend(problem.id for problem in problems)
         answers = [problem.answer if chance.random() < 1 / 3 else "none" for problem in problems]

@@ -7,6 +7,7 @@ would, and keep what one would.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rlgen_k8s.stages.contract import Resume
@@ -49,6 +50,11 @@ class Sampled:
     tries: dict[str, int] = field(default_factory=dict)
 
 
+Sample = Callable[[list[Problem], int, Callable[[int], None]], list[str | None]]
+"""One response to each problem, None if it did not end, by (problems, number of the chunk, what hears how many there
+are so far)."""
+
+
 def chunks(
     problems: Sequence[Problem], done: Sampled, *, max_tries: int, size: int, shard: Shard
 ) -> Iterator[tuple[int, int, list[Problem]]]:
@@ -70,7 +76,7 @@ def chunks(
 
 def sample_until_right(
     problems: Sequence[Problem],
-    sample: Callable[[list[Problem], int], list[str | None]],
+    sample: Sample,
     is_right: Callable[[str, str], bool],
     *,
     max_tries: int,
@@ -79,15 +85,17 @@ def sample_until_right(
     resume: Resume,
     scratch: Path,
     on_chunk: Callable[[Sampled], None] = lambda done: None,
+    on_response: Callable[[Sampled, int], None] = lambda done, more: None,
 ) -> Sampled:
     """At most one right response to a problem of `shard`, within `max_tries` samples each.
 
-    `sample(problems, number)` gives one response each (None if it did not end) and depends on nothing but its
-    arguments; `number` counts the chunks. The state is saved to `resume` after every chunk of problems.
+    `sample` depends on nothing but problems and chunk. The state is saved to `resume` after every chunk of problems.
+    `on_response(done, more)` hears of responses that are not in the state yet.
     """
     done = restore(resume)
     for number, this_round, pending in chunks(problems, done, max_tries=max_tries, size=chunk, shard=shard):
-        for problem, response in zip(pending, sample(pending, number), strict=True):
+        responses = sample(pending, number, partial(on_response, done))
+        for problem, response in zip(pending, responses, strict=True):
             done.tries[problem.id] = this_round
             if response is not None and is_right(response, problem.answer):
                 done.kept[problem.id] = response

@@ -13,7 +13,7 @@ from rlgen_k8s.lm.engines import load_engine
 from rlgen_k8s.lm.generate import Sampling
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.traces.files import Counts, trace, write
-from rlgen_k8s.stages.traces.rejection import Problem, Sampled, Shard, sample_until_right
+from rlgen_k8s.stages.traces.rejection import Problem, Sample, Sampled, Shard, sample_until_right
 from rlgen_k8s.stages.traces.settings import TracesSettings
 
 
@@ -23,8 +23,11 @@ def run(context: Context[TracesSettings]) -> None:
     everything, shard = read_problems(context.inputs["problems"]), Shard(settings.shard, settings.shards)
     problems = shard.of(everything, settings.resume_problems)
 
+    def on_response(done: Sampled, more: int) -> None:
+        context.progress(done.samples + more, done.samples + pending(problems, done, settings.max_tries))
+
     def on_chunk(done: Sampled) -> None:
-        context.progress(done.samples, done.samples + pending(problems, done, settings.max_tries))
+        on_response(done, 0)
         context.metrics({"acceptance_rate": len(done.kept) / done.samples, "kept": len(done.kept)}, done.samples)
 
     done = sample_until_right(
@@ -37,6 +40,7 @@ def run(context: Context[TracesSettings]) -> None:
         resume=context.resume,
         scratch=context.scratch,
         on_chunk=on_chunk,
+        on_response=on_response,
     )
     if not done.kept:
         raise UserError(
@@ -52,16 +56,17 @@ def read_problems(folder: Path) -> list[Problem]:
     return [Problem(*row) for row in table.itertuples(index=False)]
 
 
-def teacher(context: Context[TracesSettings]) -> Callable[[list[Problem], int], list[str | None]]:
+def teacher(context: Context[TracesSettings]) -> Sample:
     """One response of the teacher to each problem; None where the length limit cut it. Its speed is a metric."""
     settings = context.settings
     respond = load_engine(settings.engine, context.inputs["teacher"], batch_size=settings.batch_size)
     sampling = Sampling(settings.temperature, settings.top_p, settings.top_k, settings.max_new_tokens)
 
-    def sample(problems: list[Problem], number: int) -> list[str | None]:
+    def sample(problems: list[Problem], number: int, tell: Callable[[int], None]) -> list[str | None]:
         began = time.perf_counter()
         seed = settings.seed * 1_000_003 + number
-        responses = respond([problem.text for problem in problems], sampling, seed=seed)
+        texts = [problem.text for problem in problems]
+        responses = respond(texts, sampling, seed=seed, on_batch=lambda done, total: tell(done))
         written = sum(response.tokens for response in responses)
         context.metrics({"tokens_per_second": written / (time.perf_counter() - began)}, number)
         return [response.text.strip() if response.finished else None for response in responses]
