@@ -120,11 +120,34 @@ def _problems(asked: Asked) -> Estimate:
 
 
 def _traces(asked: Asked) -> Estimate:
-    settings, samples = asked.study.traces, asked.kept / asked.cost.acceptance
-    seconds = rates.hf_generation(asked.model, 2, samples, settings.batch_size, settings.max_new_tokens, asked.cost)
-    size = asked.kept * asked.cost.response_tokens * TRACE_BYTES_PER_TOKEN
-    longest = int(asked.cost.prompt_tokens) + settings.max_new_tokens
-    return Estimate(seconds / 3600, size, 2 * size, memory.generation(asked.model, 2, settings.batch_size, longest))
+    """Of one shard, the one with the most chunks. Each chunk of each round ends with its longest response."""
+    settings, cost = asked.study.traces, asked.cost
+    chunks = math.ceil(asked.study.problems.size / settings.resume_problems / settings.shards)
+    pending = [settings.resume_problems * (1 - cost.acceptance) ** tries for tries in range(settings.max_tries)]
+    made = [_maths(asked, settings.engine, n, settings.batch_size, settings.max_new_tokens) for n in pending]
+    size = _traces_bytes(asked) / settings.shards
+    return Estimate(chunks * sum(seconds for seconds, _ in made) / 3600, size, 2 * size, made[0][1])
+
+
+def _maths(asked: Asked, engine: str, responses: float, at_once: int, longest: int) -> tuple[float, Parts]:
+    """Seconds for `responses` of at most `longest` tokens, and the memory that they take."""
+    model, cost, tokens = asked.model, asked.cost, int(asked.cost.prompt_tokens) + longest
+    if engine == "hf":
+        seconds = rates.hf_generation(model, asked.element, responses, at_once, longest, cost)
+        return seconds, memory.generation(model, asked.element, at_once, tokens)
+    mean = cost.prompt_tokens + min(cost.response_tokens, longest) / 2
+    fit = memory.in_vllm_at_once(model, mean, GPUS[cost.gpu].memory)
+    seconds = rates.vllm_generation(model, responses, longest, cost, min(at_once, max(1.0, fit)))
+    return seconds, memory.vllm(model, tokens)
+
+
+def _traces_bytes(asked: Asked) -> float:
+    return asked.kept * asked.cost.response_tokens * TRACE_BYTES_PER_TOKEN
+
+
+def _merge(asked: Asked) -> Estimate:
+    size = _traces_bytes(asked)
+    return Estimate(0.0, size, size)
 
 
 def _sft(asked: Asked) -> Estimate:
@@ -168,11 +191,10 @@ def _grpo(asked: Asked) -> Estimate:
 def _evaluate(asked: Asked) -> Estimate:
     settings, model, element = asked.study.evaluate, asked.model, asked.element
     responses = MATH500 * settings.repeats_math500 + 2 * AIME * settings.repeats_aime
-    batch, longest = settings.sequences_per_generation, settings.max_new_tokens
-    seconds = rates.hf_generation(model, element, responses, batch, longest, asked.cost)
+    batch = settings.sequences_per_generation
+    seconds, maths = _maths(asked, settings.engine, responses, batch, settings.max_new_tokens)
     seconds += rates.forwards(model, CHOICE_TOKENS, 100, element, asked.cost)
     choices = memory.forwards(model, element, settings.tokens_per_batch, output=True)
-    maths = memory.generation(model, element, batch, int(asked.cost.prompt_tokens) + longest)
     return Estimate(seconds / 3600, 1e8, 1e8, max(maths, choices, key=lambda parts: sum(parts.values())))
 
 
@@ -244,6 +266,7 @@ _BY_STAGE: Mapping[str, Callable[[Asked], Estimate]] = {
     "model": _model,
     "problems": _problems,
     "traces": _traces,
+    "merge": _merge,
     "sft": _sft,
     "grpo": _grpo,
     "evaluate": _evaluate,

@@ -11,6 +11,7 @@ from rlgen_k8s.study.settings import Study
 GIB = 2**30
 LESS = {
     ("traces", "KV cache"): "lower traces.batch_size",
+    ("traces", "vLLM's cache"): "lower traces.max_new_tokens",
     ("sft", "logits"): "lower sft.cutoff_len or sft.per_device_batch",
     ("sft", "activations"): "lower sft.cutoff_len or sft.per_device_batch, or set sft.gradient_checkpointing",
     ("sft", "weights"): "set sft.deepspeed_stage to 3, or raise sft.processes",

@@ -14,6 +14,8 @@ Parts = dict[str, float]
 
 ROLLOUT_SHARE = 0.5
 """Of a GPU's memory that vLLM takes for its weights and its cache: verl's `gpu_memory_utilization`."""
+VLLM_SHARE = 0.9
+"""The same where vLLM has the GPU for itself: vLLM's `gpu_memory_utilization`."""
 LOGITS_BYTES = 10
 """Bytes of one logit in training: bf16, its fp32 copy, and that one's gradient."""
 
@@ -25,6 +27,16 @@ def generation(model: Architecture, element: int, sequences: int, tokens: int) -
         "KV cache": sequences * tokens * model.cache_bytes(element),
         "logits": 4 * sequences * model.vocabulary,
     }
+
+
+def vllm(model: Architecture, tokens: int) -> Parts:
+    """vLLM in bf16, with a cache for at least one response of `tokens`, prompt included."""
+    return {"weights": 2 * model.parameters, "vLLM's cache": tokens * model.cache_bytes()}
+
+
+def in_vllm_at_once(model: Architecture, tokens: float, gpu_memory: float) -> float:
+    """How many sequences of `tokens` each the cache holds that vLLM makes of what the weights leave it."""
+    return (VLLM_SHARE * gpu_memory - 2 * model.parameters) / (tokens * model.cache_bytes())
 
 
 def forwards(model: Architecture, element: int, tokens: int, output: bool) -> Parts:

@@ -17,6 +17,8 @@ class Place:
     """Id of the submission; empty: nothing is tracked."""
     image: str = ""
     """Image of the stages; empty: the study's own."""
+    image_vllm: str = ""
+    """The same with vLLM; empty: the study's own."""
     service_account: str = "rlgen-stage"
     """Of the stages' containers, which get no token."""
     executor_service_account: str = "rlgen-executor"

@@ -1,5 +1,6 @@
 """A study: the settings of every stage, and the shape of the pods that run them."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -95,6 +96,12 @@ class Study(StageSettings):
     image: str = setting(
         "ghcr.io/rlgen-k8s/stages:0.1.0", doc="Image of the stages' pods.", source="ours", min_length=1
     )
+    image_vllm: str = setting(
+        "ghcr.io/rlgen-k8s/stages-vllm:0.1.0",
+        doc="Image of the pods of stages whose engine is vLLM.",
+        source="ours",
+        min_length=1,
+    )
 
     mirror: MirrorSettings = MirrorSettings()
     base: ModelSettings = setting(doc="The base model.", source="docs/study.md, settings")
@@ -126,6 +133,16 @@ class Study(StageSettings):
             for seed in further:
                 if (self.seed, *further).count(seed) > 1:
                     raise ValueError(f"{name}: seed {seed} is the study's own or named twice; name each seed once")
+        return self
+
+    @model_validator(mode="after")
+    def _every_shard_has_problems(self) -> "Study":
+        chunks = math.ceil(self.problems.size / self.traces.resume_problems)
+        if self.traces.shards > chunks:
+            raise ValueError(
+                f"traces.shards={self.traces.shards}: {self.problems.size} problems are {chunks} times "
+                "traces.resume_problems; lower one of the two"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlgen_k8s.cost import memory
+from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES
 from rlgen_k8s.cost.estimates import estimates
 from rlgen_k8s.cost.fits import refuse_what_cannot_fit
@@ -12,6 +12,7 @@ from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.against import pair
 from rlgen_k8s.runners.costs import critical_hours, gpu_hours
 from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.load import load_study
 
 STORED = "activations=stored"
@@ -119,12 +120,32 @@ def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
     assert parts["weights"] == parts["gradients"] == parts["optimizer"] / 2 == 2 * parts["bf16 copies"] == crosscoder
 
 
+def steps_of_a_queue(responses, length, at_once):
+    steps, waiting, writing = 0, responses, []
+    while waiting or writing:
+        joining = min(waiting, at_once - len(writing))
+        waiting, writing = waiting - joining, writing + [length] * joining
+        writing = [left - 1 for left in writing if left > 1]
+        steps += 1
+    return steps
+
+
+def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
+    model, cost = ARCHITECTURES["Qwen/Qwen3-32B"], CostSettings(response_tokens=100, decoding_utilization=1)
+    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
+    steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
+    assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
+
+
 def test_what_costs_more_is_estimated_to_cost_more():
     _, nodes, before = estimated("full-qwen25", STORED)
     for change, tasks in {
-        "problems.size=94000": ("traces", "sft", "grpo"),
-        "cost.gpu=A100": ("traces", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
-        "cost.response_tokens=8000": ("sft", "grpo"),
+        "problems.size=94000": ("traces-1", "traces", "sft", "grpo"),
+        "cost.gpu=A100": ("traces-1", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
+        "cost.response_tokens=8000": ("traces-8", "sft", "grpo", "evaluate-sft"),
+        "traces.max_tries=8": ("traces-1",),
+        "traces.batch_size=16": ("traces-1",),
+        "traces.shards=4": ("traces-1",),
         "crosscoder.epochs=2": ("crosscoder-joint",),
         "evaluate.repeats_aime=20": ("evaluate-rl",),
     }.items():
@@ -135,11 +156,12 @@ def test_what_costs_more_is_estimated_to_cost_more():
 
 
 @pytest.mark.parametrize(
-    ("assignment", "words"),
+    ("assignments", "words"),
     [
-        ("traces.batch_size=64", r"^traces: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
-        ("evaluate.sequences_per_generation=256", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
-        ("cost.gpu=H100", r"^traces: .*cost\.gpu=H100 gives 76 GB"),
+        ("traces.engine=hf", r"^traces-1: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
+        ("traces.max_new_tokens=300_000", r"^traces-1: needs .* vLLM's cache; .*lower traces\.max_new_tokens$"),
+        ("evaluate.engine=hf", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
+        ("cost.gpu=H100 evaluate.tokens_per_batch=65_536", r"^evaluate-base: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
@@ -151,8 +173,8 @@ def test_what_costs_more_is_estimated_to_cost_more():
         ("corpus.text_tokens=900_000_000", r"set pods\.harvest\.disk to at least \d+$"),
     ],
 )
-def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignment, words):
-    study, nodes, found = estimated("full-qwen25", STORED, assignment)
+def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignments, words):
+    study, nodes, found = estimated("full-qwen25", STORED, *assignments.split())
     with pytest.raises(UserError, match=words) as raised:
         refuse_what_cannot_fit(study, nodes, found)
     assert "\n" not in str(raised.value)
@@ -165,10 +187,10 @@ def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
     assert gpu_hours(grpo, found) == pytest.approx(2 * 2.4 / 60)
 
 
-def test_the_longest_chain_goes_through_the_traces():
+def test_the_longest_chain_goes_through_rl():
     _, nodes, found = estimated("full-qwen25")
     named = {node.name: node for node in nodes}
-    chain = ["mirror", "teacher", "traces", "sft", "stream", "analyse", "intervene-rl", "report"]
+    chain = ["mirror", "base", "grpo", "stream", "analyse", "intervene-rl", "report"]
     known = sum(found[name].hours if name in found else named[name].shape.minutes / 60 for name in chain)
     assert critical_hours(nodes, found) == pytest.approx(known)
 

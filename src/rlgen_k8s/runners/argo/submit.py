@@ -120,6 +120,7 @@ def _send(
             tracking=platform.tracking,
             submission=identity,
             image=image_of(platform, study),
+            image_vllm=image_of(platform, study, "image_vllm"),
             service_account=platform.service_account,
             executor_service_account=platform.executor_service_account,
             store_secret=platform.store_secret,
