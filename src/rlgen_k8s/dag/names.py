@@ -18,6 +18,12 @@ TASK = "rlgen-k8s/task"
 INTERNET = "rlgen-k8s/internet"
 """Label of pods that the chart's network policies let out to public addresses."""
 
+GANG = "rlgen-k8s/gang"
+"""Label of the pods of a gang, which the chart's network policies let talk to each other: the key of their result."""
+
+JOBSET = "RLGEN_JOBSET"
+"""Variable of a gang's launcher: the JobSet that it makes, as JSON."""
+
 SETTINGS = "rlgen-k8s/settings"
 """Annotation of a workflow: the study's settings, as JSON."""
 

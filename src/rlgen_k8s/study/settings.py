@@ -30,6 +30,13 @@ class PodShape(BaseModel):
     cpu: float = setting(1, doc="Processor cores requested.", unit="cores", source="ours: measured", gt=0)
     memory: float = setting(2, doc="Memory requested, and its limit.", unit="GiB", source="ours: measured", gt=0)
     gpus: int = setting(0, doc="GPUs (nvidia.com/gpu).", unit="GPUs", source="ours", ge=0)
+    nodes: int = setting(
+        1,
+        doc="Pods that run the stage together, each of this shape; more than 1: a gang, through JobSet and Kueue.",
+        unit="pods",
+        source="ours",
+        ge=1,
+    )
     minutes: float = setting(
         1,
         doc="Expected duration, for `rlgen plan` and for what starts first.",
@@ -137,4 +144,16 @@ class Study(StageSettings):
         for stage in self.pods:
             if stage not in STAGES:
                 raise ValueError(f"pods.{stage}: no such stage; the stages are {', '.join(STAGES)}")
+        return self
+
+    @model_validator(mode="after")
+    def _gangs_share_the_work(self) -> "Study":
+        for stage, shape in self.pods.items():
+            if shape.nodes > 1 and stage != "sft":
+                raise ValueError(f"pods.{stage}.nodes={shape.nodes}: only sft runs on several nodes; leave it at 1")
+            if stage == "sft" and self.sft.processes % shape.nodes:
+                raise ValueError(
+                    f"pods.sft.nodes={shape.nodes}: sft.processes={self.sft.processes} cannot be shared evenly; "
+                    "make it a multiple of nodes"
+                )
         return self
