@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlgen_k8s.dag.gangs import GANG
+from rlgen_k8s.dag.names import GANG
 from rlgen_k8s.dag.place import Gangs
 
 ON = ("--set", "queues.enabled=true")

@@ -6,7 +6,7 @@ from typing import Any
 from hera.shared._pydantic import APIBaseModel
 from hera.workflows import Container, Env, FieldEnv
 
-from rlgen_k8s.dag.names import GANG, JOBSET, STAGE, TASK
+from rlgen_k8s.dag.names import GANG, JOBSET, STAGE, TASK, gang_name
 from rlgen_k8s.dag.place import Gangs, Place
 from rlgen_k8s.dag.pods import (
     GRACE_SECONDS,
@@ -23,11 +23,6 @@ KEPT_SECONDS = 3600
 """How long a JobSet stays that has ended and that no launcher removed."""
 JOB = "node"
 MASTER_PORT = 29500
-
-
-def gang_name(stage: str, key: str) -> str:
-    """The name of the JobSet that makes a result: whoever looks for it finds it."""
-    return f"{stage}-{key}"
 
 
 def gang_template(stage: str, image: str, shape: PodShape, place: Place, gangs: Gangs) -> Container:

@@ -29,3 +29,8 @@ SETTINGS = "rlgen-k8s/settings"
 
 POD_ONLY = frozenset({"HOME", "RLGEN_ARTIFACTS", "RLGEN_ATTEMPT", "RLGEN_HOME", "RLGEN_IMAGE", "RLGEN_SCRATCH"})
 """Variables of a template that tell of the pod itself, its file system and its image: they mean nothing elsewhere."""
+
+
+def gang_name(stage: str, key: str) -> str:
+    """The name of the JobSet that makes a result: whoever looks for it finds it."""
+    return f"{stage}-{key}"

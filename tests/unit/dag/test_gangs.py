@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rlgen_k8s.dag.gangs import GANG, JOBSET, gang_name
+from rlgen_k8s.dag.names import GANG, JOBSET, gang_name
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.place import CHART, Place
 from rlgen_k8s.dag.workflow import build_workflow

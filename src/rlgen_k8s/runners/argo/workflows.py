@@ -5,7 +5,7 @@ from typing import Any
 
 from kubernetes.client import ApiException
 
-from rlgen_k8s.dag.names import JOBSET, SETTINGS, STUDY
+from rlgen_k8s.dag.names import JOBSET, SETTINGS, STUDY, gang_name
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import TIMEOUT, Cluster, Kind, read, talking
 from rlgen_k8s.store.keys import address_of
@@ -97,11 +97,8 @@ def gangs(workflow: Workflow) -> dict[str, str]:
         for template in workflow["spec"]["templates"]
         if any(variable["name"] == JOBSET for variable in template.get("container", {}).get("env", ()))
     }
-    return {
-        address.replace("/", "-"): task
-        for task, address in _addresses(workflow).items()
-        if address.partition("/")[0] in templates
-    }
+    parts = {task: address.split("/") for task, address in _addresses(workflow).items()}
+    return {gang_name(stage, key): task for task, (stage, key) in parts.items() if stage in templates}
 
 
 def already_running(wanted: Collection[str], workflows: Iterable[Workflow]) -> str | None:

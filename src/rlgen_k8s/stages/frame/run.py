@@ -2,7 +2,7 @@
 
 Reads `RLGEN_STORE`, `RLGEN_SCRATCH`, `ARGO_PROGRESS_FILE`, `RLGEN_PATIENCE` (minutes without progress after which an
 attempt is ended; none: never), `RLGEN_MEMORY` (GiB, for a message), `RLGEN_GPUS`, `RLGEN_ARTIFACTS` (a folder for a
-copy of the result that a person looks at), and what tracking reads.
+copy of the result that a person looks at), what `stages/gang.py` reads, and what tracking reads.
 """
 
 import secrets
