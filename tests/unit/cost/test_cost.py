@@ -180,6 +180,16 @@ def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignments, word
     assert "\n" not in str(raised.value)
 
 
+def test_the_gpus_of_all_pods_of_a_gang_count():
+    wide = ("sft.processes=16", "pods.sft.nodes=2")
+    study, nodes, found = estimated("full-qwen25", *wide)
+    refuse_what_cannot_fit(study, nodes, found)
+    sft = next(node for node in nodes if node.name == "sft")
+    assert gpu_hours(sft, found) == pytest.approx(16 * found["sft"].hours)
+    with pytest.raises(UserError, match=r"its 2 pods have 4 GPUs each; set pods\.sft\.gpus=8$"):
+        refuse_what_cannot_fit(*estimated("full-qwen25", *wide, "pods.sft.gpus=4"))
+
+
 def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
     _, nodes, found = estimated("tiny", "pods.grpo.gpus=2")
     assert found == {}
