@@ -24,7 +24,11 @@ STUDY = Study(
     base=QWEN25_7B,  # paper 4
     teacher=QWEN3_32B,  # paper A.2
     problems=ProblemsSettings(size=47_000),  # paper A.2, of MATH and DeepScaleR
-    traces=TracesSettings(batch_size=12),  # ours: beside 66 GB of weights on one H200
+    traces=TracesSettings(
+        batch_size=128,  # ours: more than fit beside 66 GB of weights on one H200; vLLM takes what fits
+        resume_problems=2048,  # ours: each chunk waits for its longest response
+        shards=8,  # ours: one GPU each
+    ),
     sft=SftSettings(
         batch=128,  # paper A.3
         epochs=1,  # paper A.3
@@ -46,7 +50,7 @@ STUDY = Study(
     evaluate=EvaluateSettings(
         repeats_math500=3,  # paper A.4
         repeats_aime=10,  # paper A.4
-        sequences_per_generation=32,  # ours: in fp32, as RL's checkpoints are, on one H200
+        sequences_per_generation=256,  # ours: vLLM takes what fits
     ),
     corpus=CorpusSettings(conversation_tokens=200_000_000, text_tokens=200_000_000),  # paper A.1
     activations="streamed",  # ours: stored, they are tens of TB
@@ -56,7 +60,6 @@ STUDY = Study(
         batch=1024,  # paper A.1
         learning_rate=1e-4,  # docs/study.md
         precision="bf16",  # ours: weights, gradients and optimizer stay fp32
-        buffer_sequences=256,  # ours: what is left of one H200 beside eleven crosscoders
     ),
     analyse=AnalyseSettings(
         top=50,  # paper 5.2

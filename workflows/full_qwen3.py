@@ -24,7 +24,11 @@ STUDY = Study(
     base=QWEN3_4B_BASE,  # paper 4
     teacher=QWEN3_32B,  # paper A.2
     problems=ProblemsSettings(size=47_000),  # paper A.2, of MATH and DeepScaleR
-    traces=TracesSettings(batch_size=12),  # ours: beside 66 GB of weights on one H200
+    traces=TracesSettings(
+        batch_size=128,  # ours: more than fit beside 66 GB of weights on one H200; vLLM takes what fits
+        resume_problems=2048,  # ours: each chunk waits for its longest response
+        shards=8,  # ours: one GPU each
+    ),
     sft=SftSettings(
         batch=128,  # paper A.3
         epochs=1,  # paper A.3
@@ -46,7 +50,7 @@ STUDY = Study(
     evaluate=EvaluateSettings(
         repeats_math500=3,  # paper A.4
         repeats_aime=10,  # paper A.4
-        sequences_per_generation=16,  # ours: in fp32, as RL's checkpoints are, on one H200
+        sequences_per_generation=256,  # ours: vLLM takes what fits
     ),
     corpus=CorpusSettings(conversation_tokens=200_000_000, text_tokens=200_000_000),  # paper A.1
     activations="streamed",  # ours: stored, they are tens of TB

@@ -29,7 +29,13 @@ STUDY = Study(
     teacher=ModelSettings(steps=1500, text=("rlgen/tiny-teaching",)),
     problems=ProblemsSettings(size=2560),
     traces=TracesSettings(
-        temperature=1.0, max_tries=2, top_p=1.0, top_k=0, max_new_tokens=RESPONSE_TOKENS, batch_size=256
+        engine="hf",
+        temperature=1.0,
+        max_tries=2,
+        top_p=1.0,
+        top_k=0,
+        max_new_tokens=RESPONSE_TOKENS,
+        batch_size=256,
     ),
     sft=SftSettings(
         per_device_batch=128,
@@ -54,7 +60,9 @@ STUDY = Study(
         weight_decay=0.0,
         n_gpus=1,
     ),
-    evaluate=EvaluateSettings(max_new_tokens=RESPONSE_TOKENS, tokens_per_batch=4096, sequences_per_generation=256),
+    evaluate=EvaluateSettings(
+        engine="hf", max_new_tokens=RESPONSE_TOKENS, tokens_per_batch=4096, sequences_per_generation=256
+    ),
     corpus=CorpusSettings(conversation_tokens=200_000, text_tokens=200_000, evaluation_tokens=32_768, length=128),
     crosscoder=CrosscoderSettings(
         n_features=512, sparsity_weight=0.5, learning_rate=1e-3, epochs=2, resume_interval=200
@@ -67,6 +75,7 @@ STUDY = Study(
         "model": PodShape(cpu=CORES, minutes=2.3),
         "problems": PodShape(cpu=CORES, minutes=0.1, memory=1),
         "traces": PodShape(cpu=CORES, minutes=0.5),
+        "merge": PodShape(cpu=CORES, minutes=0.1, memory=1),
         "sft": PodShape(cpu=CORES, minutes=0.7, memory=5),
         "grpo": PodShape(cpu=CORES, minutes=2.4, memory=8),
         "evaluate": PodShape(cpu=CORES, minutes=0.5, memory=3),

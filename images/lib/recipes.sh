@@ -32,23 +32,29 @@ build_base() {
     build "$reference" images/base --build-arg BASE="$from"
 }
 
+# The environments of the stages' images: what they take of the lock.
+declare -A environments=([stages]="--no-dev" [stages-vllm]="--no-default-groups --group=vllm")
+
 stages_inputs() {
     echo "$base $commit"
     contents images/stages images/lib/uv-in-build src workflows pyproject.toml
-    locked --no-dev
+    # shellcheck disable=SC2086 # several options
+    locked ${environments[$1]}
 }
 
 build_stages() {
-    local reference=$1 context=$2 lent
+    local reference=$1 context=$2 environment=${environments[$3]} lent
     cp images/stages/Containerfile "$context"
     cp -r workflows "$context"
     rm -rf "$context/workflows/__pycache__"
-    locked --no-dev > "$context/requirements.txt"
+    # shellcheck disable=SC2086 # several options
+    locked $environment > "$context/requirements.txt"
     packages '^(nvidia|cuda)-' < "$context/requirements.txt" > "$context/nvidia.txt"
     packages '^(torch|torchaudio|torchvision|triton)==' < "$context/requirements.txt" > "$context/torch.txt"
     .uv/bin/uv build --quiet --wheel --out-dir "$context" .
     mapfile -t lent < <(lend_uv)
-    build "$reference" "$context" "${on_base[@]}" --build-arg COMMIT="$commit" "${lent[@]}"
+    build "$reference" "$context" "${on_base[@]}" --build-arg COMMIT="$commit" --build-arg ENVIRONMENT="$environment" \
+        "${lent[@]}"
 }
 
 tracking_inputs() {

@@ -1,5 +1,6 @@
 """What each task of a study will take, where the models that it reads have a known shape."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES, Architecture
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.cost.memory import Parts
+from rlgen_k8s.cost.placement import place
 from rlgen_k8s.dag.nodes import Input, Node
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
@@ -118,11 +120,34 @@ def _problems(asked: Asked) -> Estimate:
 
 
 def _traces(asked: Asked) -> Estimate:
-    settings, samples = asked.study.traces, asked.kept / asked.cost.acceptance
-    seconds = rates.hf_generation(asked.model, 2, samples, settings.batch_size, settings.max_new_tokens, asked.cost)
-    size = asked.kept * asked.cost.response_tokens * TRACE_BYTES_PER_TOKEN
-    longest = int(asked.cost.prompt_tokens) + settings.max_new_tokens
-    return Estimate(seconds / 3600, size, 2 * size, memory.generation(asked.model, 2, settings.batch_size, longest))
+    """Of one shard, the one with the most chunks. Each chunk of each round ends with its longest response."""
+    settings, cost = asked.study.traces, asked.cost
+    chunks = math.ceil(asked.study.problems.size / settings.resume_problems / settings.shards)
+    pending = [settings.resume_problems * (1 - cost.acceptance) ** tries for tries in range(settings.max_tries)]
+    made = [_maths(asked, settings.engine, n, settings.batch_size, settings.max_new_tokens) for n in pending]
+    size = _traces_bytes(asked) / settings.shards
+    return Estimate(chunks * sum(seconds for seconds, _ in made) / 3600, size, 2 * size, made[0][1])
+
+
+def _maths(asked: Asked, engine: str, responses: float, at_once: int, longest: int) -> tuple[float, Parts]:
+    """Seconds for `responses` of at most `longest` tokens, and the memory that they take."""
+    model, cost, tokens = asked.model, asked.cost, int(asked.cost.prompt_tokens) + longest
+    if engine == "hf":
+        seconds = rates.hf_generation(model, asked.element, responses, at_once, longest, cost)
+        return seconds, memory.generation(model, asked.element, at_once, tokens)
+    mean = cost.prompt_tokens + min(cost.response_tokens, longest) / 2
+    fit = memory.in_vllm_at_once(model, mean, GPUS[cost.gpu].memory)
+    seconds = rates.vllm_generation(model, responses, longest, cost, min(at_once, max(1.0, fit)))
+    return seconds, memory.vllm(model, tokens)
+
+
+def _traces_bytes(asked: Asked) -> float:
+    return asked.kept * asked.cost.response_tokens * TRACE_BYTES_PER_TOKEN
+
+
+def _merge(asked: Asked) -> Estimate:
+    size = _traces_bytes(asked)
+    return Estimate(0.0, size, size)
 
 
 def _sft(asked: Asked) -> Estimate:
@@ -166,11 +191,10 @@ def _grpo(asked: Asked) -> Estimate:
 def _evaluate(asked: Asked) -> Estimate:
     settings, model, element = asked.study.evaluate, asked.model, asked.element
     responses = MATH500 * settings.repeats_math500 + 2 * AIME * settings.repeats_aime
-    batch, longest = settings.sequences_per_generation, settings.max_new_tokens
-    seconds = rates.hf_generation(model, element, responses, batch, longest, asked.cost)
+    batch = settings.sequences_per_generation
+    seconds, maths = _maths(asked, settings.engine, responses, batch, settings.max_new_tokens)
     seconds += rates.forwards(model, CHOICE_TOKENS, 100, element, asked.cost)
     choices = memory.forwards(model, element, settings.tokens_per_batch, output=True)
-    maths = memory.generation(model, element, batch, int(asked.cost.prompt_tokens) + longest)
     return Estimate(seconds / 3600, 1e8, 1e8, max(maths, choices, key=lambda parts: sum(parts.values())))
 
 
@@ -195,25 +219,37 @@ def _crosscoder(asked: Asked) -> Estimate:
     tokens = asked.corpus_tokens * settings.epochs
     seconds = rates.crosscoder_steps(model, settings, models, tokens, asked.cost)
     read = tokens * models * model.width * 2 / asked.cost.disk_rate
-    weights = memory.crosscoder_weights(model, settings, models)
+    weights = memory.crosscoder_weights(model.width, settings, models)
     used = memory.crosscoder(model, settings, models, asked.element, asked.study.corpus.length)
     return Estimate(max(seconds, read) / 3600, weights, 5 * weights, used)
 
 
 def _stream(asked: Asked) -> Estimate:
-    """As a harvest for each epoch and all crosscoders in one, without their bytes."""
+    """As a harvest for each epoch and all crosscoders in one, without their bytes; each GPU runs its share of the
+    forwards and trains crosscoders of its own."""
     settings, model, length = asked.study.crosscoder, asked.model, asked.study.corpus.length
     asking = StreamSettings.model_validate(asked.node.settings_json)
-    sizes = [len(one.reads) for one in asking.crosscoders.values()]
+    reads = {name: one.reads for name, one in asking.crosscoders.items()}
+    loads = {name: memory.crosscoder_load(model.width, settings, models) for name, models in reads.items()}
+    devices = max(1, asked.node.shape.gpus)
+    # Without a limit: what does not fit is then refused by what fills the memory.
+    placed = place(loads, [math.inf] * devices, per_model=0)
     elements = [_element_of(item) for name, item in asked.node.inputs.items() if name.startswith("model-")]
     tokens = asked.corpus_tokens * settings.epochs
     half = model.layers // 2
-    seconds = sum(rates.forwards(model, tokens, length / 2, each, asked.cost, half) for each in elements)
-    seconds += rates.crosscoder_steps(model, settings, sum(sizes), tokens, asked.cost)
-    weights = memory.crosscoder_weights(model, settings, sum(sizes))
+    seconds = sum(rates.forwards(model, tokens, length / 2, each, asked.cost, half) for each in elements) / devices
+    busiest = max(sum(len(reads[name]) for name in names) for names in placed)
+    seconds += rates.crosscoder_steps(model, settings, busiest, tokens, asked.cost)
+    weights = memory.crosscoder_weights(model.width, settings, sum(map(len, reads.values())))
     shard = 2 * asked.study.corpus.evaluation_tokens * len(elements) * model.width
-    used = memory.stream(model, settings, sizes, elements, length)
-    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(sizes))
+    each = [
+        memory.stream(
+            model, settings, [reads[name] for name in names], max(elements), length, asked.study.harvest.batch
+        )
+        for names in placed
+    ]
+    used = max(each, key=lambda parts: sum(parts.values()))
+    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(reads))
 
 
 def _conditions(asked: Asked) -> Estimate:
@@ -230,6 +266,7 @@ _BY_STAGE: Mapping[str, Callable[[Asked], Estimate]] = {
     "model": _model,
     "problems": _problems,
     "traces": _traces,
+    "merge": _merge,
     "sft": _sft,
     "grpo": _grpo,
     "evaluate": _evaluate,

@@ -11,6 +11,7 @@ from rlgen_k8s.study.settings import Study
 GIB = 2**30
 LESS = {
     ("traces", "KV cache"): "lower traces.batch_size",
+    ("traces", "vLLM's cache"): "lower traces.max_new_tokens",
     ("sft", "logits"): "lower sft.cutoff_len or sft.per_device_batch",
     ("sft", "activations"): "lower sft.cutoff_len or sft.per_device_batch, or set sft.gradient_checkpointing",
     ("sft", "weights"): "set sft.deepspeed_stage to 3, or raise sft.processes",
@@ -28,7 +29,8 @@ LESS = {
     ("crosscoder", "batch"): "lower crosscoder.batch",
     ("crosscoder", "optimizer"): "lower crosscoder.n_features",
     ("stream", "buffer"): "lower crosscoder.buffer_sequences",
-    ("stream", "optimizer"): "lower crosscoder.n_features, or set activations=stored",
+    ("stream", "optimizer"): "raise pods.stream.gpus, or lower crosscoder.n_features",
+    ("stream", "activations"): "lower harvest.batch",
     ("intervene", "logits"): "lower intervene.tokens_per_batch",
 }
 """What to do about the largest part of a stage's memory; else there is only a larger GPU."""
@@ -46,10 +48,10 @@ def refuse_what_cannot_fit(study: Study, nodes: Iterable[Node], estimates: Mappi
 def _check_gpus(study: Study, node: Node) -> None:
     wanted = {"sft": ("sft.processes", study.sft.processes), "grpo": ("grpo.n_gpus", study.grpo.n_gpus)}
     name, number = wanted.get(node.stage, ("", 0))
-    if number > node.shape.gpus:
-        raise UserError(
-            f"{node.name}: {name}={number} and the pod has {node.shape.gpus} GPUs; set pods.{node.stage}.gpus={number}"
-        )
+    nodes, gpus = node.shape.nodes, node.shape.gpus
+    if number > nodes * gpus:
+        has = f"the pod has {gpus} GPUs" if nodes == 1 else f"its {nodes} pods have {gpus} GPUs each"
+        raise UserError(f"{node.name}: {name}={number} and {has}; set pods.{node.stage}.gpus={-(-number // nodes)}")
 
 
 def _check_memory(study: Study, node: Node, estimate: Estimate) -> None:

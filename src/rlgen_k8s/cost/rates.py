@@ -1,5 +1,7 @@
 """How long the GPU work takes, in seconds: FLOPs over what is reached of the peak, bytes over the bandwidth."""
 
+import math
+
 from rlgen_k8s.cost.architectures import Architecture
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
@@ -22,11 +24,16 @@ def forwards(
 def crosscoder_steps(
     model: Architecture, settings: CrosscoderSettings, models: int, tokens: float, cost: CostSettings
 ) -> float:
-    """Training on `tokens` tokens of `models` models: five products of models · width · features, two forwards and
-    three backwards (docs/study.md, symbols)."""
+    """Training on `tokens` tokens of `models` models."""
     element = 2 if settings.precision == "bf16" else 4
-    flops = tokens * 10 * models * model.width * settings.n_features
+    flops = tokens * crosscoder_flops(model.width, settings, models)
     return flops / (peak(element, cost) * cost.crosscoder_utilization)
+
+
+def crosscoder_flops(width: int, settings: CrosscoderSettings, models: int) -> float:
+    """FLOP of one token's training: five products of models · width · features, two forwards and three backwards
+    (docs/study.md, symbols)."""
+    return 10.0 * models * width * settings.n_features
 
 
 def hf_generation(
@@ -41,9 +48,15 @@ def hf_generation(
     return responses / batch * longest * step
 
 
-def vllm_generation(model: Architecture, responses: float, longest: int, cost: CostSettings) -> float:
-    """`responses` at once on one GPU by vLLM in bf16: weights are read for every step, caches as they grow."""
+def vllm_generation(
+    model: Architecture, responses: float, longest: int, cost: CostSettings, at_once: float = math.inf
+) -> float:
+    """`responses` on one GPU by vLLM in bf16, so many `at_once`: each step reads all weights, and caches as they grow.
+
+    A response makes room for the next one; the last of them is taken to run to the limit.
+    """
     length = min(cost.response_tokens, longest)
+    steps = longest + max(0.0, responses / at_once - 1) * length
     cached = responses * length * (cost.prompt_tokens + length / 2) * model.cache_bytes()
-    reads = (longest * 2 * model.parameters + cached) / (GPUS[cost.gpu].bandwidth * cost.decoding_utilization)
+    reads = (steps * 2 * model.parameters + cached) / (GPUS[cost.gpu].bandwidth * cost.decoding_utilization)
     return reads + forwards(model, responses * length, length / 2, 2, cost)

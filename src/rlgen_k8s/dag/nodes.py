@@ -8,6 +8,7 @@ from typing import Any
 
 from rlgen_k8s.dag.contents import contents_of
 from rlgen_k8s.stages.contract import CHECKPOINTS
+from rlgen_k8s.stages.merge.settings import MergeSettings
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.stages.stream.settings import Asked, StreamSettings
@@ -148,7 +149,7 @@ def plan(study: Study) -> list[Node]:
                 for name, evaluation in training.evaluations.items()
             },
         },
-        study_settings=study.model_dump_json(exclude={"pods", "image", "cost"}),
+        study_settings=study.model_dump_json(exclude={"pods", "image", "image_vllm", "cost"}),
     )
     return list(_in_order(report))
 
@@ -159,7 +160,7 @@ def _train(study: Study, node: Callable[..., Node]) -> Training:
     base = node("base", "model", study.base, {"mirror": mirror})
     teacher = node("teacher", "model", study.teacher, {"mirror": mirror})
     problems = node("problems", "problems", study.problems, {"mirror": mirror})
-    traces = node("traces", "traces", study.traces, {"problems": problems, "teacher": teacher})
+    traces = _traces(study, node, problems, teacher)
     sft = node("sft", "sft", study.sft, {"base": base, "traces": traces})
     grpo = node("grpo", "grpo", study.grpo, {"base": base, "problems": problems})
     last = f"checkpoints/{CHECKPOINTS}"
@@ -169,6 +170,18 @@ def _train(study: Study, node: Callable[..., Node]) -> Training:
         for name, model in final.items()
     }
     return Training(mirror, base, problems, traces, sft, grpo, final, evaluations)
+
+
+def _traces(study: Study, node: Callable[..., Node], problems: Node, teacher: Node) -> Node:
+    """One node, or a node for each shard and one that puts theirs together."""
+    inputs = {"problems": problems, "teacher": teacher}
+    if study.traces.shards == 1:
+        return node("traces", "traces", study.traces, inputs)
+    shards = {
+        f"shard-{i + 1}": node(f"traces-{i + 1}", "traces", study.traces, inputs, shard=i)
+        for i in range(study.traces.shards)
+    }
+    return node("traces", "merge", MergeSettings(), {"problems": problems, **shards})
 
 
 def _crosscoders(study: Study) -> dict[str, Asked]:

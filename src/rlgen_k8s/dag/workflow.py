@@ -5,6 +5,7 @@ from collections.abc import Collection
 from hera.workflows import DAG, Parameter, Task, Workflow
 from hera.workflows.models import ArtifactRepositoryRef, ExecutorConfig, Metadata, PodGC, TTLStrategy
 
+from rlgen_k8s.dag.gangs import gang_template
 from rlgen_k8s.dag.names import SETTINGS, STUDY, SUBMISSION, TASK_PARAMETERS, WORKFLOW_PARAMETERS
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.dag.place import CHART, Place, workflow_name
@@ -34,7 +35,7 @@ def build_workflow(
     is that of `workflow_name`.
     """
     todo = [node for node in nodes if node.name not in finished]
-    image = place.image or study.image
+    image, image_vllm = place.image or study.image, place.image_vllm or study.image_vllm
     values = dict(zip(WORKFLOW_PARAMETERS, (place.store, place.tracking, place.submission), strict=True))
     labels = {STUDY: study.name, SUBMISSION: place.submission}
     with Workflow(
@@ -58,8 +59,12 @@ def build_workflow(
     ) as workflow:
         shapes = {node.stage: node.shape for node in todo}
         online = {node.stage for node in todo if _from_the_hub(node)}
+        images = {node.stage: image_vllm for node in todo if getattr(node.settings, "engine", "") == "vllm"}
         templates = {
-            stage: stage_template(stage, image, shape, place, online=stage in online) for stage, shape in shapes.items()
+            stage: gang_template(stage, images.get(stage, image), shape, place, place.gangs)
+            if shape.nodes > 1 and place.gangs
+            else stage_template(stage, images.get(stage, image), shape, place, online=stage in online)
+            for stage, shape in shapes.items()
         }
         workflow.on_exit = close_template(image, place)
         with DAG(name="study"):

@@ -1,11 +1,13 @@
-"""Sample responses of a causal language model to chat prompts, in batches."""
+"""Sample responses of a causal language model to chat prompts: by Hugging Face's `generate`, in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlgen_k8s.errors import UserError
+
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ def chat_prompt(tokenizer: "PreTrainedTokenizerBase", message: str) -> str:
     return prompt
 
 
+def tokens_of(tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each prompt: its template wrote whatever begins a text."""
+    return [tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
+
+
 def generate(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
@@ -54,9 +61,7 @@ def generate(
     """
     import torch
 
-    prompts: list[list[int]] = [
-        tokenizer(chat_prompt(tokenizer, message), add_special_tokens=False)["input_ids"] for message in messages
-    ]
+    prompts = tokens_of(tokenizer, [chat_prompt(tokenizer, message) for message in messages])
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))  # the largest batch first: it fits or not
     responses: dict[int, Response] = {}
     options = _options(model, tokenizer, sampling)
@@ -66,17 +71,39 @@ def generate(
             batch = order[start : start + batch_size]
             rows = _sample(model, tokenizer, [prompts[i] for i in batch], options)
             ends = set(options["eos_token_id"])
-            responses |= {i: _response(tokenizer, row, ends) for i, row in zip(batch, rows, strict=True)}
+            responses |= {i: as_response(tokenizer, row, ends) for i, row in zip(batch, rows, strict=True)}
             on_batch(len(responses), len(messages))
     return [responses[i] for i in range(len(messages))]
 
 
+def refuse_longer_than(context: int, longest: int) -> None:
+    """Raise `UserError` where responses of `longest` tokens leave no room for a prompt in `context` tokens."""
+    if longest >= context:
+        raise UserError(
+            f"max_new_tokens {longest}: the model's context has {context} tokens, for prompt and response; "
+            "give a smaller number"
+        )
+
+
+def end_tokens(configured: "GenerationConfig | None", tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The tokens that end a response: those of the model's configuration, and the tokenizer's."""
+    named = configured.eos_token_id if configured is not None else None
+    ends = named if isinstance(named, list) else [named]
+    return sorted({end for end in [*ends, tokenizer.eos_token_id] if end is not None})
+
+
+def as_response(tokenizer: "PreTrainedTokenizerBase", row: Sequence[int], ends: Collection[int]) -> Response:
+    """New tokens as a response; whatever stands after the first of `ends` is padding."""
+    length = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
+    text = tokenizer.decode(row[:length], skip_special_tokens=True)
+    assert isinstance(text, str)
+    return Response(text, length, row[length - 1] in ends)
+
+
 def _options(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", sampling: Sampling) -> dict[str, Any]:
-    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
-    ends = configured if isinstance(configured, list) else [configured]
     options: dict[str, Any] = {
         "max_new_tokens": sampling.max_new_tokens,
-        "eos_token_id": sorted({end for end in [*ends, tokenizer.eos_token_id] if end is not None}),
+        "eos_token_id": end_tokens(model.generation_config, tokenizer),
         "pad_token_id": _pad(tokenizer),
         "do_sample": sampling.temperature > 0,
     }
@@ -107,10 +134,3 @@ def _sample(
     )
     rows: list[list[int]] = output[:, longest:].tolist()
     return rows
-
-
-def _response(tokenizer: "PreTrainedTokenizerBase", row: list[int], ends: set[int]) -> Response:
-    length = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
-    text = tokenizer.decode(row[:length], skip_special_tokens=True)
-    assert isinstance(text, str)
-    return Response(text, length, row[length - 1] in ends)

@@ -17,6 +17,7 @@ from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.harvest.settings import HarvestSettings
 from rlgen_k8s.stages.intervene.settings import InterveneSettings
+from rlgen_k8s.stages.merge.settings import MergeSettings
 from rlgen_k8s.stages.mirror.settings import MirrorSettings
 from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.stages.problems.settings import ProblemsSettings
@@ -48,6 +49,7 @@ STAGES: dict[str, Stage] = {
         Stage("model", 1, ModelSettings),
         Stage("problems", 1, ProblemsSettings),
         Stage("traces", 1, TracesSettings),
+        Stage("merge", 1, MergeSettings),
         Stage("sft", 1, SftSettings),
         Stage("grpo", 2, GrpoSettings),
         Stage("evaluate", 1, EvaluateSettings),

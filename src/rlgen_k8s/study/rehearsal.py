@@ -15,7 +15,7 @@ MADE_HERE = ("instruction", "mirror", "base", "teacher")
 """Taken whole: the models, the data, and how that data ask a question."""
 SIZES = {
     "problems": ("size",),
-    "traces": ("max_new_tokens", "batch_size"),
+    "traces": ("engine", "max_new_tokens", "batch_size"),
     "sft": ("template", "cutoff_len", "precision"),
     "grpo": (
         "engine",
@@ -27,7 +27,7 @@ SIZES = {
         "tokens_per_pass",
         "n_gpus",
     ),
-    "evaluate": ("max_new_tokens", "tokens_per_batch", "sequences_per_generation"),
+    "evaluate": ("engine", "max_new_tokens", "tokens_per_batch", "sequences_per_generation"),
     "corpus": ("conversation_tokens", "text_tokens", "evaluation_tokens", "length"),
     "crosscoder": ("n_features", "buffer_sequences", "resume_interval"),
     "analyse": ("reference_prompts", "random_sets", "sign_flips", "drift_sequences"),
@@ -39,17 +39,19 @@ PROCESSES = 2
 
 
 def rehearsal(study: Study, tiny: Study) -> Study:
-    """`study` with what is listed above taken from `tiny`. GPU requests and patience of its pods stay."""
+    """`study` with what is listed above taken from `tiny`. Numbers of pods and of their GPUs, and their patience, stay."""
     values, small = study.model_dump(), tiny.model_dump()
     values |= {name: small[name] for name in MADE_HERE}
     for stage, fields in SIZES.items():
         values[stage] |= {field: small[stage][field] for field in fields}
     values["sft"] |= {"processes": PROCESSES, "per_device_batch": study.sft.batch // PROCESSES}
+    # As many chunks of problems for the shards of the traces.
+    values["traces"]["resume_problems"] = tiny.problems.size * study.traces.resume_problems // study.problems.size
     # As many optimizer steps on a batch of rollouts as the study takes.
     prompts: int = values["grpo"]["prompts_per_step"]
     values["grpo"]["mini_batch_prompts"] = prompts * study.grpo.mini_batch_prompts // study.grpo.prompts_per_step
     values["pods"] = {
-        stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "patience")}
+        stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "nodes", "patience")}
         for stage, shape in values["pods"].items()
     }
     return Study.model_validate(values | {"name": f"{study.name}{SUFFIX}"})

@@ -1,5 +1,6 @@
 """A study: the settings of every stage, and the shape of the pods that run them."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -30,6 +31,20 @@ class PodShape(BaseModel):
     cpu: float = setting(1, doc="Processor cores requested.", unit="cores", source="ours: measured", gt=0)
     memory: float = setting(2, doc="Memory requested, and its limit.", unit="GiB", source="ours: measured", gt=0)
     gpus: int = setting(0, doc="GPUs (nvidia.com/gpu).", unit="GPUs", source="ours", ge=0)
+    processes: int = setting(
+        1,
+        doc="Processes that share the work where there are no GPUs, for one runs on each GPU; of stream only.",
+        unit="processes",
+        source="ours",
+        ge=1,
+    )
+    nodes: int = setting(
+        1,
+        doc="Pods that run the stage together, each of this shape; more than 1: a gang, through JobSet and Kueue.",
+        unit="pods",
+        source="ours",
+        ge=1,
+    )
     minutes: float = setting(
         1,
         doc="Expected duration, for `rlgen plan` and for what starts first.",
@@ -88,6 +103,12 @@ class Study(StageSettings):
     image: str = setting(
         "ghcr.io/rlgen-k8s/stages:0.1.0", doc="Image of the stages' pods.", source="ours", min_length=1
     )
+    image_vllm: str = setting(
+        "ghcr.io/rlgen-k8s/stages-vllm:0.1.0",
+        doc="Image of the pods of stages whose engine is vLLM.",
+        source="ours",
+        min_length=1,
+    )
 
     mirror: MirrorSettings = MirrorSettings()
     base: ModelSettings = setting(doc="The base model.", source="docs/study.md, settings")
@@ -122,6 +143,16 @@ class Study(StageSettings):
         return self
 
     @model_validator(mode="after")
+    def _every_shard_has_problems(self) -> "Study":
+        chunks = math.ceil(self.problems.size / self.traces.resume_problems)
+        if self.traces.shards > chunks:
+            raise ValueError(
+                f"traces.shards={self.traces.shards}: {self.problems.size} problems are {chunks} times "
+                "traces.resume_problems; lower one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _only_the_study_fills(self) -> "Study":
         for stage, settings in self:
             if not isinstance(settings, StageSettings):
@@ -134,7 +165,21 @@ class Study(StageSettings):
 
     @model_validator(mode="after")
     def _pods_name_stages(self) -> "Study":
-        for stage in self.pods:
+        for stage, shape in self.pods.items():
             if stage not in STAGES:
                 raise ValueError(f"pods.{stage}: no such stage; the stages are {', '.join(STAGES)}")
+            if shape.processes > 1 and stage != "stream":
+                raise ValueError(f"pods.{stage}.processes={shape.processes}: only stream shares its work; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _gangs_share_the_work(self) -> "Study":
+        for stage, shape in self.pods.items():
+            if shape.nodes > 1 and stage != "sft":
+                raise ValueError(f"pods.{stage}.nodes={shape.nodes}: only sft runs on several nodes; leave it at 1")
+            if stage == "sft" and self.sft.processes % shape.nodes:
+                raise ValueError(
+                    f"pods.sft.nodes={shape.nodes}: sft.processes={self.sft.processes} cannot be shared evenly; "
+                    "make it a multiple of nodes"
+                )
         return self

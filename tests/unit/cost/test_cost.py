@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlgen_k8s.cost import memory
+from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES
 from rlgen_k8s.cost.estimates import estimates
 from rlgen_k8s.cost.fits import refuse_what_cannot_fit
@@ -12,9 +12,11 @@ from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.against import pair
 from rlgen_k8s.runners.costs import critical_hours, gpu_hours
 from rlgen_k8s.stages.sft.settings import SftSettings
+from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.load import load_study
 
 STORED = "activations=stored"
+ALONE = "pods.stream.gpus=1"
 FULL = ("full-qwen25", "full-qwen3", "full-llama31")
 IDEAL = [f"cost.{name}=1" for name in ("training_utilization", "crosscoder_utilization")] + [
     f"cost.{name}={value}" for name, value in (("startup", 0), ("store_rate", 1e30), ("disk_rate", 1e30))
@@ -85,24 +87,65 @@ def test_the_full_studies_fit_and_every_task_on_gpus_but_analyse_has_an_estimate
 
 def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
     _, _, apart = estimated("full-qwen3", *IDEAL, STORED)
-    study, nodes, found = estimated("full-qwen3", *IDEAL)
+    study, nodes, found = estimated("full-qwen3", *IDEAL, ALONE)
     hours = sum(made.hours for name, made in apart.items() if name.startswith(("harvest", "crosscoder")))
     assert found["stream"].hours == pytest.approx(hours, rel=0.01)  # harvests run the evaluation shard too
     assert found["stream"].store == pytest.approx(
         sum(made.store for name, made in apart.items() if name.startswith("crosscoder"))
     )
     refuse_what_cannot_fit(study, nodes, found)
-    study, nodes, found = estimated("full-qwen3", *IDEAL, "crosscoder.buffer_sequences=2048")
+    study, nodes, found = estimated("full-qwen3", *IDEAL, ALONE, "crosscoder.buffer_sequences=2048")
     with pytest.raises(UserError, match=r"^stream: needs .* buffer; .*; lower crosscoder\.buffer_sequences$"):
         refuse_what_cannot_fit(study, nodes, found)
+
+
+def test_a_stream_on_eight_gpus_shares_forwards_evenly_and_waits_for_the_gpu_with_most_crosscoders():
+    """Of ten crosscoders of two models and one of three, a GPU has two of two at least: 4 of 23 models."""
+    hours = {}
+    for gpus in (1, 8):
+        _, _, whole = estimated("full-qwen25", *IDEAL, f"pods.stream.gpus={gpus}")
+        hours[gpus] = whole["stream"].hours
+    steps = 23 * ARCHITECTURES["Qwen/Qwen2.5-7B"].width * 32768 * 10 * 4e8 / 989e12 / 3600
+    assert hours[8] == pytest.approx((hours[1] - steps) / 8 + steps * 4 / 23, rel=1e-6)
+
+
+def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
+    study, nodes, found = estimated("full-qwen25", ALONE)
+    with pytest.raises(UserError, match=r"^stream: needs .* optimizer; .*; raise pods\.stream\.gpus, or lower .*$"):
+        refuse_what_cannot_fit(study, nodes, found)
+    study, nodes, found = estimated("full-qwen25")
+    refuse_what_cannot_fit(study, nodes, found)
+    parts = found["stream"].memory
+    crosscoder = 4 * 2 * 4 * 3584 * 32768  # bytes of the weights of two with two models
+    assert parts["weights"] == parts["gradients"] == parts["optimizer"] / 2 == 2 * parts["bf16 copies"] == crosscoder
+
+
+def steps_of_a_queue(responses, length, at_once):
+    steps, waiting, writing = 0, responses, []
+    while waiting or writing:
+        joining = min(waiting, at_once - len(writing))
+        waiting, writing = waiting - joining, writing + [length] * joining
+        writing = [left - 1 for left in writing if left > 1]
+        steps += 1
+    return steps
+
+
+def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
+    model, cost = ARCHITECTURES["Qwen/Qwen3-32B"], CostSettings(response_tokens=100, decoding_utilization=1)
+    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
+    steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
+    assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
 
 
 def test_what_costs_more_is_estimated_to_cost_more():
     _, nodes, before = estimated("full-qwen25", STORED)
     for change, tasks in {
-        "problems.size=94000": ("traces", "sft", "grpo"),
-        "cost.gpu=A100": ("traces", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
-        "cost.response_tokens=8000": ("sft", "grpo"),
+        "problems.size=94000": ("traces-1", "traces", "sft", "grpo"),
+        "cost.gpu=A100": ("traces-1", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
+        "cost.response_tokens=8000": ("traces-8", "sft", "grpo", "evaluate-sft"),
+        "traces.max_tries=8": ("traces-1",),
+        "traces.batch_size=16": ("traces-1",),
+        "traces.shards=4": ("traces-1",),
         "crosscoder.epochs=2": ("crosscoder-joint",),
         "evaluate.repeats_aime=20": ("evaluate-rl",),
     }.items():
@@ -113,11 +156,12 @@ def test_what_costs_more_is_estimated_to_cost_more():
 
 
 @pytest.mark.parametrize(
-    ("assignment", "words"),
+    ("assignments", "words"),
     [
-        ("traces.batch_size=64", r"^traces: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
-        ("evaluate.sequences_per_generation=256", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
-        ("cost.gpu=H100", r"^traces: .*cost\.gpu=H100 gives 76 GB"),
+        ("traces.engine=hf", r"^traces-1: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
+        ("traces.max_new_tokens=300_000", r"^traces-1: needs .* vLLM's cache; .*lower traces\.max_new_tokens$"),
+        ("evaluate.engine=hf", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
+        ("cost.gpu=H100 evaluate.tokens_per_batch=65_536", r"^evaluate-base: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
@@ -129,11 +173,21 @@ def test_what_costs_more_is_estimated_to_cost_more():
         ("corpus.text_tokens=900_000_000", r"set pods\.harvest\.disk to at least \d+$"),
     ],
 )
-def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignment, words):
-    study, nodes, found = estimated("full-qwen25", STORED, assignment)
+def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignments, words):
+    study, nodes, found = estimated("full-qwen25", STORED, *assignments.split())
     with pytest.raises(UserError, match=words) as raised:
         refuse_what_cannot_fit(study, nodes, found)
     assert "\n" not in str(raised.value)
+
+
+def test_the_gpus_of_all_pods_of_a_gang_count():
+    wide = ("sft.processes=16", "pods.sft.nodes=2")
+    study, nodes, found = estimated("full-qwen25", *wide)
+    refuse_what_cannot_fit(study, nodes, found)
+    sft = next(node for node in nodes if node.name == "sft")
+    assert gpu_hours(sft, found) == pytest.approx(16 * found["sft"].hours)
+    with pytest.raises(UserError, match=r"its 2 pods have 4 GPUs each; set pods\.sft\.gpus=8$"):
+        refuse_what_cannot_fit(*estimated("full-qwen25", *wide, "pods.sft.gpus=4"))
 
 
 def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
@@ -143,10 +197,10 @@ def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
     assert gpu_hours(grpo, found) == pytest.approx(2 * 2.4 / 60)
 
 
-def test_the_longest_chain_goes_through_the_traces():
+def test_the_longest_chain_goes_through_rl():
     _, nodes, found = estimated("full-qwen25")
     named = {node.name: node for node in nodes}
-    chain = ["mirror", "teacher", "traces", "sft", "stream", "analyse", "intervene-rl", "report"]
+    chain = ["mirror", "base", "grpo", "stream", "analyse", "intervene-rl", "report"]
     known = sum(found[name].hours if name in found else named[name].shape.minutes / 60 for name in chain)
     assert critical_hours(nodes, found) == pytest.approx(known)
 

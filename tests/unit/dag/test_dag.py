@@ -36,7 +36,7 @@ def test_the_dag_has_the_crosscoders_of_the_paper_and_every_stage(study):
     names = [node.name for node in plan(study)]
     wanted = [f"crosscoder-{method}-{k}" for method in ("sft", "rl") for k in range(1, 6)] + ["crosscoder-joint"]
     assert sorted(name for name in names if name.startswith("crosscoder")) == sorted(wanted)
-    assert {node.stage for node in plan(study)} == set(STAGES) - {"stream"}
+    assert {node.stage for node in plan(study)} == set(STAGES) - {"stream", "merge"}
 
 
 def test_streamed_one_node_makes_all_crosscoders_for_the_same_readers(study):
@@ -57,6 +57,34 @@ def test_streamed_one_node_makes_all_crosscoders_for_the_same_readers(study):
         assert streamed["analyse"].input_addresses[f"crosscoder-{name}"] == f"{stream.address}/{name}"
         for label, model in zip(asked.models, asked.reads, strict=True):
             assert stream.input_addresses[f"model-{model}"] == node.input_addresses[f"model-{label}"]
+
+
+def test_shards_of_the_traces_are_tasks_of_their_own_and_what_reads_traces_reads_them_merged(study):
+    one = {node.name: node for node in plan(study)}
+    nodes = {node.name: node for node in plan(load_study("tiny", ["traces.shards=3"]))}
+    shards = [f"traces-{i}" for i in (1, 2, 3)]
+    assert nodes.keys() - one.keys() == set(shards)
+    assert len({nodes[name].address for name in shards}) == 3
+    assert [nodes[name].settings.shard for name in shards] == [0, 1, 2]
+    for name in shards:
+        assert nodes[name].input_addresses == one["traces"].input_addresses
+    merged = nodes["traces"].input_addresses
+    assert merged == {
+        "problems": one["problems"].address,
+        **{f"shard-{i}": nodes[name].address for i, name in enumerate(shards, 1)},
+    }
+    for reader in ("sft", "report"):
+        assert nodes[reader].input_addresses["traces"] == nodes["traces"].address
+    with pytest.raises(UserError, match=r"traces\.shards=4: 2560 problems are 3 times traces\.resume_problems; lower"):
+        load_study("tiny", ["traces.shards=4"])
+
+
+def test_stages_whose_engine_is_vllm_run_in_the_image_that_has_it():
+    study = load_study("full-qwen25", ["evaluate.engine=hf", "image=a:1", "image_vllm=b:1"])
+    built = yaml.safe_load(build_workflow(study, plan(study)).to_yaml())
+    images = {t["name"]: t["container"]["image"] for t in built["spec"]["templates"] if "container" in t}
+    assert {name for name, image in images.items() if image == "b:1"} == {"traces", "grpo"}
+    assert set(images.values()) == {"a:1", "b:1"}
 
 
 def test_further_starts_and_the_noise_floor_are_crosscoders_beside_the_papers(study):

@@ -12,6 +12,7 @@ from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.frame.context import local_context
 
 TINY = EvaluateSettings(
+    engine="hf",
     multiple_choice=("piqa",),
     limit=4,
     repeats_aime=2,

@@ -9,8 +9,10 @@ import pytest
 
 from rlgen_k8s.stages.contract import Resume, ResumePoint
 from rlgen_k8s.stages.frame.context import local_context
-from rlgen_k8s.stages.traces.rejection import Problem, Sampled, sample_until_right
-from rlgen_k8s.stages.traces.run import read_problems, write
+from rlgen_k8s.stages.merge.run import run as merge
+from rlgen_k8s.stages.merge.settings import MergeSettings
+from rlgen_k8s.stages.traces.rejection import WHOLE, Problem, Sample, Sampled, Shard, sample_until_right
+from rlgen_k8s.stages.traces.run import read_problems, write_kept
 from rlgen_k8s.stages.traces.settings import TracesSettings
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i}+0?", str(i)) for i in range(50)]
@@ -36,10 +38,10 @@ class KillingResume:
             raise KilledError
 
 
-def teacher(asked: list[str]) -> Callable[[list[Problem], int], list[str | None]]:
+def teacher(asked: list[str]) -> Sample:
     """Right in a third of its responses; each says by whom and when it was given."""
 
-    def sample(problems: list[Problem], number: int) -> list[str | None]:
+    def sample(problems: list[Problem], number: int, tell: Callable[[int], None]) -> list[str | None]:
         chance = random.Random(number)
         asked.extend(problem.id for problem in problems)
         answers = [problem.answer if chance.random() < 1 / 3 else "none" for problem in problems]
@@ -52,7 +54,9 @@ def is_right(response: str, answer: str) -> bool:
     return response.split()[-1] == answer
 
 
-def sample_all(folder: Path, asked: list[str], *, killed_after: int = 10**9, max_tries: int = 3) -> Sampled:
+def sample_all(
+    folder: Path, asked: list[str], *, killed_after: int = 10**9, max_tries: int = 3, shard: Shard = WHOLE
+) -> Sampled:
     context = local_context(TracesSettings(), {}, folder)
     return sample_until_right(
         PROBLEMS,
@@ -60,6 +64,7 @@ def sample_all(folder: Path, asked: list[str], *, killed_after: int = 10**9, max
         is_right,
         max_tries=max_tries,
         chunk=8,
+        shard=shard,
         resume=KillingResume(context.resume, killed_after),
         scratch=context.scratch,
     )
@@ -98,9 +103,33 @@ def test_killed_after_any_chunk_the_restart_gives_what_an_uninterrupted_run_give
     assert asked == asked_at_once
 
 
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_shards_together_give_what_one_pod_gives(tmp_path: Path, count: int) -> None:
+    whole = sample_all(tmp_path / "whole", [])
+    parts = [sample_all(tmp_path / str(i), [], shard=Shard(i, count)) for i in range(count)]
+    assert all(part.samples for part in parts)
+    for field in ("kept", "tries"):
+        merged = [item for part in parts for item in getattr(part, field).items()]
+        assert len(merged) == len(dict(merged))
+        assert dict(merged) == getattr(whole, field)
+
+    write_kept(tmp_path, PROBLEMS, whole)
+    pd.DataFrame({"id": [p.id for p in PROBLEMS], "problem": "", "answer": ""}).to_parquet(
+        tmp_path / "problems.parquet"
+    )
+    inputs = {"problems": tmp_path}
+    for i, part in enumerate(parts):
+        inputs[f"shard-{i + 1}"] = folder = tmp_path / f"shard-{i}"
+        folder.mkdir()
+        write_kept(folder, Shard(i, count).of(PROBLEMS, 8), part)
+    merge(local_context(MergeSettings(), inputs, tmp_path / "merged"))
+    for file in ("traces.jsonl", "traces.json", "dataset_info.json"):
+        assert (tmp_path / "merged" / file).read_bytes() == (tmp_path / file).read_bytes()
+
+
 def test_traces_are_written_in_the_order_of_the_problems_with_what_was_rejected(tmp_path: Path) -> None:
     done = sample_all(tmp_path / "work", [])
-    write(tmp_path, PROBLEMS, done)
+    write_kept(tmp_path, PROBLEMS, done)
     records = [json.loads(line) for line in (tmp_path / "traces.jsonl").read_text().splitlines()]
     assert [record["id"] for record in records] == [problem.id for problem in PROBLEMS if problem.id in done.kept]
     for record in records:

@@ -23,7 +23,7 @@ def test_a_teacher_that_is_never_right_is_named_with_what_to_do(
     problems.mkdir()
     table = pd.DataFrame({"id": list("abc"), "problem": ["1+1?", "1+2?", "1+3?"], "answer": ["7777"] * 3})
     table.to_parquet(problems / "problems.parquet")
-    settings = TracesSettings(max_tries=2, max_new_tokens=4, batch_size=2, resume_problems=2)
+    settings = TracesSettings(engine="hf", max_tries=2, max_new_tokens=4, batch_size=2, resume_problems=2)
     progress: list[tuple[int, int]] = []
     context = replace(
         local_context(settings, {"teacher": teacher, "problems": problems}, tmp_path / "out"),
@@ -31,4 +31,4 @@ def test_a_teacher_that_is_never_right_is_named_with_what_to_do(
     )
     with pytest.raises(UserError, match=f"teacher {teacher}: none of its 6 responses to 3 problems ends.*stronger"):
         run(context)
-    assert progress == [(2, 6), (3, 6), (5, 6), (6, 6)]
+    assert progress == [(n, 6) for n in (2, 2, 3, 3, 5, 5, 6, 6)]  # of each batch, and of each chunk

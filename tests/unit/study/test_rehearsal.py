@@ -18,8 +18,9 @@ def values(study):
 
 
 def pod(template):
-    """A template without its sizes: memory, processor, disk, how long it is expected to take."""
-    container, sized = template["container"], ("OMP_NUM_THREADS", "RLGEN_MEMORY")
+    """A template without its sizes (memory, processor, disk, how long it is expected to take) and without its image,
+    which is another where vLLM answers."""
+    container, sized = template["container"], ("OMP_NUM_THREADS", "RLGEN_MEMORY", "RLGEN_IMAGE")
     return {
         **{key: value for key, value in template.items() if key not in ("container", "volumes", "metadata")},
         "labels": template["metadata"]["labels"],
@@ -51,6 +52,7 @@ def test_sizes_models_and_data_are_the_tiny_studys_and_every_method_is_the_full_
         "traces.temperature",
         "traces.top_p",
         "traces.max_tries",
+        "traces.shards",
         "sft.batch",
         "sft.learning_rate",
         "sft.deepspeed_stage",

@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlgen_k8s.errors import UserError
+from rlgen_k8s.lm.generate import refuse_longer_than
 from rlgen_k8s.lm.load import load_model, load_tokenizer
 
 Request = tuple[tuple[str, str], list[int], list[int]]
@@ -106,12 +106,7 @@ class HarnessModel(HFLM):  # type: ignore[misc]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """A response to each request. Raises `UserError` where the responses asked for do not fit the model."""
-        longest = max(int(request.args[1]["max_gen_toks"]) for request in requests)
-        if longest >= self.max_length:
-            raise UserError(
-                f"max_new_tokens {longest}: the model's context has {self.max_length} tokens, for prompt and response; "
-                "give a smaller number"
-            )
+        refuse_longer_than(self.max_length, max(int(request.args[1]["max_gen_toks"]) for request in requests))
         self._generated, self._to_generate = 0, len(requests)
         responses: list[str] = super().generate_until(requests, disable_tqdm=True)
         return responses

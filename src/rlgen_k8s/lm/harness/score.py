@@ -11,11 +11,11 @@ from unittest.mock import patch
 import lm_eval.api.task
 import lm_eval.utils
 import torch
+from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from tqdm import tqdm
 
-from rlgen_k8s.lm.harness.model import HarnessModel
 from rlgen_k8s.lm.harness.names import is_maths
 
 
@@ -59,7 +59,7 @@ class Scores:
 
 
 def score(
-    model: HarnessModel,
+    model: LM,
     tasks: Mapping[str, ConfigurableTask],
     *,
     docs: Mapping[str, Sequence[int]] | None = None,

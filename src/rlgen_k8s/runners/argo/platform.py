@@ -5,10 +5,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from kubernetes.client import ApiException
 
+from rlgen_k8s.dag.place import Gangs
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import Cluster, read, talking
 from rlgen_k8s.runners.argo.forward import forward, is_service
@@ -33,12 +35,23 @@ class Platform:
     tracking_public: str
     argo_ui: str
     image: str
+    image_vllm: str
+    """Of stages whose engine is vLLM; empty where it was not built."""
     service_account: str
     executor_service_account: str
     store_secret: str
     chart_version: str
+    launcher_service_account: str
+    queue: str
+    """Of gangs; empty where the platform takes none."""
+    queue_priority: str
     uid: str
     """Tells this platform from every other one that may share the store."""
+
+    @property
+    def gangs(self) -> Gangs | None:
+        """What the workflow needs to know of it."""
+        return Gangs(self.queue, self.queue_priority, self.launcher_service_account) if self.queue else None
 
 
 def read_platform(cluster: Cluster) -> Platform:
@@ -67,10 +80,11 @@ def parse_platform(data: Mapping[str, str], namespace: str, uid: str) -> Platfor
     return Platform(**{**fields, "uid": uid})
 
 
-def image_of(platform: Platform, study: Study | None) -> str:
-    """The stages' image: the study's own if it names one, else the platform's."""
-    named = study is not None and study.image != Study.model_fields["image"].default
-    return study.image if study is not None and named else platform.image
+def image_of(platform: Platform, study: Study | None, field: Literal["image", "image_vllm"] = "image") -> str:
+    """The stages' image, or that with vLLM: the study's own if it names one, else the platform's."""
+    own: str = Study.model_fields[field].default if study is None else getattr(study, field)
+    given: str = getattr(platform, field)
+    return given if own == Study.model_fields[field].default else own
 
 
 @contextmanager

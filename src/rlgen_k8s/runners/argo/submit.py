@@ -120,9 +120,11 @@ def _send(
             tracking=platform.tracking,
             submission=identity,
             image=image_of(platform, study),
+            image_vllm=image_of(platform, study, "image_vllm"),
             service_account=platform.service_account,
             executor_service_account=platform.executor_service_account,
             store_secret=platform.store_secret,
+            gangs=platform.gangs,
         ),
         name=name,
     )

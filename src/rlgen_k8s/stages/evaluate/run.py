@@ -1,14 +1,22 @@
 """The stage: one model on all tasks, every sample kept."""
 
+import gc
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
+import torch
+
+from rlgen_k8s.lm.engines import EngineName
 from rlgen_k8s.lm.generate import Sampling
-from rlgen_k8s.lm.harness.model import load_harness_model
+from rlgen_k8s.lm.harness.model import HarnessModel, load_harness_model
+from rlgen_k8s.lm.harness.names import TaskName
 from rlgen_k8s.lm.harness.samples import write_samples
 from rlgen_k8s.lm.harness.score import Sample, Scores, score
 from rlgen_k8s.lm.harness.tasks import Maths, load_tasks
+from rlgen_k8s.lm.harness.vllm_model import VllmModel
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 
@@ -19,11 +27,6 @@ def run(context: Context[EvaluateSettings]) -> None:
     tasks = load_tasks(
         (*settings.multiple_choice, *settings.maths), context.inputs["mirror"], context.scratch, asked(settings)
     )
-    model = load_harness_model(
-        context.inputs["model"],
-        tokens_per_batch=settings.tokens_per_batch,
-        sequences_per_generation=settings.sequences_per_generation,
-    )
     answers = {
         name: min(len(task.eval_docs), settings.limit or len(task.eval_docs)) * task.config.repeats
         for name, task in tasks.items()
@@ -31,19 +34,42 @@ def run(context: Context[EvaluateSettings]) -> None:
     total, done = sum(answers.values()), 0
     scores: dict[str, Scores] = {}
     samples: list[Sample] = []
-    for group in (settings.multiple_choice, settings.maths):
+    model: HarnessModel | VllmModel | None = None
+    groups: list[tuple[Sequence[TaskName], EngineName]] = [
+        (settings.multiple_choice, "hf"),
+        (settings.maths, settings.engine),
+    ]
+    for group, engine in groups:
         if not group:
             continue
+        if model is None or engine == "vllm":
+            model = None  # two need not fit the GPU
+            model = load(engine, context.inputs["model"], settings)
         size = sum(answers[name] for name in group)
         model.on_progress = partial(_progress, context, done, size, total)
         found, rows = score(model, {name: tasks[name] for name in group}, limit=settings.limit, seed=settings.seed)
         scores |= found
         samples += rows
         done += size
+        if isinstance(model, VllmModel):
+            context.metrics({"tokens_per_second": model.tokens_per_second}, None)
     results = {name: asdict(figures) for name, figures in scores.items()}
     (context.out / "results.json").write_text(json.dumps(results, indent=1))
     write_samples(context.out / "samples.parquet", samples)
     context.metrics({f"{name}/{figures.metric}": figures.mean for name, figures in scores.items()}, None)
+
+
+def load(engine: EngineName, folder: Path, settings: EvaluateSettings) -> HarnessModel | VllmModel:
+    """The model in `folder` for the harness, once the GPU is free of the one before."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    if engine == "vllm":
+        return VllmModel(folder, sequences=settings.sequences_per_generation, seed=settings.seed)
+    return load_harness_model(
+        folder,
+        tokens_per_batch=settings.tokens_per_batch,
+        sequences_per_generation=settings.sequences_per_generation,
+    )
 
 
 def asked(settings: EvaluateSettings) -> Maths:

@@ -4,6 +4,7 @@ from typing import get_args
 
 from pydantic import model_validator
 
+from rlgen_k8s.lm.engines import EngineName
 from rlgen_k8s.lm.harness.names import MathsTask, MultipleChoiceTask
 from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
 
@@ -12,6 +13,11 @@ class EvaluateSettings(StageSettings):
     """Which tasks, how much of them, and how maths problems are asked."""
 
     seed: int = seed_setting()
+    engine: EngineName = setting(
+        "vllm",
+        doc="What answers maths problems: vLLM on GPUs, or Hugging Face's generate (for models of tiny size on CPUs).",
+        source="ours",
+    )
     instruction: str = setting(
         "Please reason step by step, and put your final answer within \\boxed{}.",
         doc="Follows each maths problem, on a line of its own; filled from the study's.",
@@ -51,7 +57,7 @@ class EvaluateSettings(StageSettings):
         32768, doc="Tokens in one forward pass over multiple-choice options.", unit="tokens", source="ours", ge=1
     )
     sequences_per_generation: int = setting(
-        64, doc="Maths responses sampled together.", unit="sequences", source="ours: fits one H200", ge=1
+        64, doc="Maths responses sampled at a time, at most.", unit="sequences", source="ours: fits one H200", ge=1
     )
 
     @model_validator(mode="after")

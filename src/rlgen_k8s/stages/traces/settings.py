@@ -1,5 +1,6 @@
 """Settings of the stage `traces`."""
 
+from rlgen_k8s.lm.engines import EngineName
 from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
 
 QWEN3 = "Qwen3-32B model card, thinking mode"
@@ -9,6 +10,11 @@ class TracesSettings(StageSettings):
     """See each field."""
 
     seed: int = seed_setting()
+    engine: EngineName = setting(
+        "vllm",
+        doc="What answers: vLLM on GPUs, or Hugging Face's generate (for models of tiny size on CPUs).",
+        source="ours",
+    )
     max_tries: int = setting(
         4, doc="Samples of one problem before it is given up.", unit="samples", source="ours: paper silent", ge=1
     )
@@ -22,7 +28,19 @@ class TracesSettings(StageSettings):
         source="docs/study.md: RL's 16 K",
         ge=1,
     )
-    batch_size: int = setting(64, doc="Prompts generated together.", unit="prompts", source="ours: fits one H200", ge=1)
+    batch_size: int = setting(
+        64, doc="Prompts answered at a time, at most.", unit="prompts", source="ours: fits one H200", ge=1
+    )
+    shards: int = setting(
+        1,
+        doc="Pods that share the problems, each with a result of its own; together they keep what one would.",
+        unit="pods",
+        source="ours",
+        ge=1,
+    )
+    shard: int = setting(
+        0, doc="Which of the shards this is; the study fills it.", source="ours", filled="set traces.shards", ge=0
+    )
     resume_problems: int = setting(
         1024,
         doc="Problems between two resume points: what a restart may have to sample again.",
