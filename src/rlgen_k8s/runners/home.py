@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlgen_k8s.errors import UserError
 from rlgen_k8s.tracking import places
 
 
@@ -40,5 +41,8 @@ class Home:
 
 
 def home() -> Home:
-    """The home that the environment names."""
-    return Home(places.home(os.environ))
+    """The home that the environment names. Raises `UserError` where that is no folder."""
+    path = places.home(os.environ)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"RLGEN_HOME {path}: expected a folder, found a file; set it to another place")
+    return Home(path)

@@ -49,7 +49,8 @@ def _load(name: str) -> Study:
     path = workflows_folder() / f"{name.replace('-', '_')}.py"
     if name.replace("_", "-") not in study_names():
         close = difflib.get_close_matches(name, study_names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(study_names())}"
+        there = ", ".join(study_names()) or "none; RLGEN_WORKFLOWS names another folder"
+        hint = f"did you mean {close[0]}?" if close else f"there are: {there}"
         raise UserError(f"study {name}: no {path.name} in {path.parent}; {hint}")
     try:
         study = runpy.run_path(str(path)).get("STUDY")

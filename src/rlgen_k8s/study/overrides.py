@@ -23,7 +23,14 @@ def override(study: Study, assignments: list[str]) -> Study:
         stage, _, field = path.strip().partition(".")
         if advice := _filled(stage, field):
             raise UserError(f"--set {assignment}: the study fills {path.strip()}; {advice}")
-        _assign(values, path.strip().split("."), _value(text))
+        try:
+            value = _value(text)
+        except yaml.YAMLError:
+            raise UserError(
+                f"--set {assignment}: the value is no YAML; quote it whole, as in --set 'replicates=[1, 2]'; "
+                "in SET of make no value may hold a space"
+            ) from None
+        _assign(values, path.strip().split("."), value)
     try:
         return Study.model_validate(values)
     except ValidationError as error:

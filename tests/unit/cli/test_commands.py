@@ -68,6 +68,7 @@ def test_settings_explains_a_field(tmp_path):
         (["run", "tinny"], "study tinny"),
         (["run", "tiny", "--set", "grpo.rolouts=8"], "did you mean rollouts"),
         (["run", "tiny", "--set", "grpo.rollouts=many"], "grpo.rollouts='many'"),
+        (["plan", "tiny", "--set", "replicates=[1,"], "--set replicates=[1,: the value is no YAML"),
         (["plan", "tiny", "--set", "grpo.mini_batch_prompts=5"], "mini_batch_prompts 5"),
         (["plan", "tiny", "--set", "base.seed=7"], "the study fills base.seed; set seed"),
         (["plan", "full-qwen25", "--set", "traces.batch_size=64"], "lower traces.batch_size"),
@@ -88,6 +89,21 @@ def test_what_the_user_must_mend_is_one_line_and_exit_code_2(tmp_path, arguments
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("RLGEN_HOME", "expected a folder, found a file"),
+        ("RLGEN_STORE", "expected a folder, found a file"),
+        ("RLGEN_WORKFLOWS", "no tiny.py in"),
+    ],
+)
+def test_a_variable_that_names_a_file_is_one_line(tmp_path, variable, words):
+    (tmp_path / "file").touch()
+    done = rlgen("plan", "tiny", **{"home": tmp_path / "home", variable: str(tmp_path / "file")})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert str(tmp_path / "file") in done.stderr and words in done.stderr
 
 
 def test_a_python_of_a_wrong_version_is_refused_before_anything_is_installed(tmp_path):
