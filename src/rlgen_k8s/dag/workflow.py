@@ -58,7 +58,7 @@ def build_workflow(
     ) as workflow:
         shapes = {node.stage: node.shape for node in todo}
         online = {node.stage for node in todo if _from_the_hub(node)}
-        images = {node.stage: image_vllm for node in todo if getattr(node.settings, "engine", "") == "vllm"}
+        images = {node.stage: image_vllm for node in todo if node.on_vllm}
         templates = {
             stage: stage_template(stage, images.get(stage, image), shape, place, online=stage in online)
             for stage, shape in shapes.items()

@@ -60,6 +60,7 @@ def load(folder: Path, *, sequences: int) -> Loaded:
         model=str(folder),
         dtype="bfloat16" if on_gpu else str(config.dtype).removeprefix("torch."),
         max_num_seqs=sequences,
+        max_model_len=-1,  # of the model's context, what the cache has room for
         generation_config="vllm",  # sampling is what each request says, whatever the model's own defaults
         enforce_eager=not on_gpu,  # compiling for CPUs takes longer than a small model does
     )
