@@ -60,7 +60,6 @@ STUDY = Study(
         batch=1024,  # paper A.1
         learning_rate=1e-4,  # docs/study.md
         precision="bf16",  # ours: weights, gradients and optimizer stay fp32
-        buffer_sequences=256,  # ours: what is left of one H200 beside eleven crosscoders
     ),
     analyse=AnalyseSettings(
         top=50,  # paper 5.2

@@ -8,6 +8,7 @@ from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES, Architecture
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.cost.memory import Parts
+from rlgen_k8s.cost.placement import place
 from rlgen_k8s.dag.nodes import Input, Node
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
@@ -218,25 +219,37 @@ def _crosscoder(asked: Asked) -> Estimate:
     tokens = asked.corpus_tokens * settings.epochs
     seconds = rates.crosscoder_steps(model, settings, models, tokens, asked.cost)
     read = tokens * models * model.width * 2 / asked.cost.disk_rate
-    weights = memory.crosscoder_weights(model, settings, models)
+    weights = memory.crosscoder_weights(model.width, settings, models)
     used = memory.crosscoder(model, settings, models, asked.element, asked.study.corpus.length)
     return Estimate(max(seconds, read) / 3600, weights, 5 * weights, used)
 
 
 def _stream(asked: Asked) -> Estimate:
-    """As a harvest for each epoch and all crosscoders in one, without their bytes."""
+    """As a harvest for each epoch and all crosscoders in one, without their bytes; each GPU runs its share of the
+    forwards and trains crosscoders of its own."""
     settings, model, length = asked.study.crosscoder, asked.model, asked.study.corpus.length
     asking = StreamSettings.model_validate(asked.node.settings_json)
-    sizes = [len(one.reads) for one in asking.crosscoders.values()]
+    reads = {name: one.reads for name, one in asking.crosscoders.items()}
+    loads = {name: memory.crosscoder_load(model.width, settings, models) for name, models in reads.items()}
+    devices = max(1, asked.node.shape.gpus)
+    # Without a limit: what does not fit is then refused by what fills the memory.
+    placed = place(loads, [math.inf] * devices, per_model=0)
     elements = [_element_of(item) for name, item in asked.node.inputs.items() if name.startswith("model-")]
     tokens = asked.corpus_tokens * settings.epochs
     half = model.layers // 2
-    seconds = sum(rates.forwards(model, tokens, length / 2, each, asked.cost, half) for each in elements)
-    seconds += rates.crosscoder_steps(model, settings, sum(sizes), tokens, asked.cost)
-    weights = memory.crosscoder_weights(model, settings, sum(sizes))
+    seconds = sum(rates.forwards(model, tokens, length / 2, each, asked.cost, half) for each in elements) / devices
+    busiest = max(sum(len(reads[name]) for name in names) for names in placed)
+    seconds += rates.crosscoder_steps(model, settings, busiest, tokens, asked.cost)
+    weights = memory.crosscoder_weights(model.width, settings, sum(map(len, reads.values())))
     shard = 2 * asked.study.corpus.evaluation_tokens * len(elements) * model.width
-    used = memory.stream(model, settings, sizes, elements, length)
-    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(sizes))
+    each = [
+        memory.stream(
+            model, settings, [reads[name] for name in names], max(elements), length, asked.study.harvest.batch
+        )
+        for names in placed
+    ]
+    used = max(each, key=lambda parts: sum(parts.values()))
+    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(reads))
 
 
 def _conditions(asked: Asked) -> Estimate:

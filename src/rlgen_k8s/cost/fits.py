@@ -29,7 +29,8 @@ LESS = {
     ("crosscoder", "batch"): "lower crosscoder.batch",
     ("crosscoder", "optimizer"): "lower crosscoder.n_features",
     ("stream", "buffer"): "lower crosscoder.buffer_sequences",
-    ("stream", "optimizer"): "lower crosscoder.n_features, or set activations=stored",
+    ("stream", "optimizer"): "raise pods.stream.gpus, or lower crosscoder.n_features",
+    ("stream", "activations"): "lower harvest.batch",
     ("intervene", "logits"): "lower intervene.tokens_per_batch",
 }
 """What to do about the largest part of a stage's memory; else there is only a larger GPU."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from rlgen_k8s.cost import rates
 from rlgen_k8s.cost.architectures import Architecture
+from rlgen_k8s.cost.placement import Load
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
@@ -79,35 +81,64 @@ def grpo(model: Architecture, settings: GrpoSettings, gpu_memory: float) -> Part
     return max(training, rollout, key=lambda parts: sum(parts.values()))
 
 
-def crosscoder_weights(model: Architecture, settings: CrosscoderSettings, models: int) -> float:
+def crosscoder_weights(width: int, settings: CrosscoderSettings, models: int) -> float:
     """Encoder and decoder of `models` models, in fp32."""
-    return 4 * 2 * models * model.width * settings.n_features
+    return 4 * 2 * models * width * settings.n_features
 
 
 def crosscoder(model: Architecture, settings: CrosscoderSettings, models: int, element: int, length: int) -> Parts:
-    """Weights, gradients and Adam's two means in fp32; beside them, a forward on `length` tokens."""
-    weights = crosscoder_weights(model, settings, models)
+    """One crosscoder's training, its buffer in bf16; beside them, a forward on `length` tokens."""
     splice = forwards(model, element, settings.splice_batch * length, output=True)
-    return {
-        "weights": weights,
-        "gradients": weights,
-        "optimizer": 2 * weights,
-        "batch": 4 * settings.batch * (4 * settings.n_features + 3 * models * model.width),
-        "buffer": 2 * settings.buffer_sequences * length * models * model.width,
+    return crosscoder_training(model.width, settings, models) | {
+        "buffer": models * stream_buffer(model.width, settings, settings.buffer_sequences * length),
         "model spliced into": sum(splice.values()),
     }
 
 
+def crosscoder_training(width: int, settings: CrosscoderSettings, models: int) -> Parts:
+    """Weights, gradients and Adam's two means in fp32, bf16 copies for the products, and a step's intermediates."""
+    weights = crosscoder_weights(width, settings, models)
+    return {
+        "weights": weights,
+        "gradients": weights,
+        "optimizer": 2 * weights,
+        "bf16 copies": weights / 2 if settings.precision == "bf16" else 0,
+        "batch": 4 * settings.batch * (4 * settings.n_features + 3 * models * width),
+    }
+
+
+def crosscoder_load(width: int, settings: CrosscoderSettings, reads: Sequence[str]) -> Load:
+    """Training a crosscoder of the models `reads`; its cost is FLOP a token."""
+    training = crosscoder_training(width, settings, len(reads))
+    return Load(sum(training.values()), rates.crosscoder_flops(width, settings, len(reads)), frozenset(reads))
+
+
+def stream_buffer(width: int, settings: CrosscoderSettings, tokens: int, element: int = 2) -> float:
+    """Activations of one model on `tokens` tokens, and its part of an fp32 batch."""
+    return width * (element * tokens + 4 * settings.batch)
+
+
 def stream(
-    model: Architecture, settings: CrosscoderSettings, sizes: Sequence[int], elements: Sequence[int], length: int
+    model: Architecture,
+    settings: CrosscoderSettings,
+    reads: Sequence[Sequence[str]],
+    element: int,
+    length: int,
+    batch: int,
 ) -> Parts:
-    """Crosscoders of `sizes` models each, beside the buffer of all models and the lower half of the one that runs
-    (`elements`: each one's bytes a weight)."""
-    each = [crosscoder(model, settings, size, max(elements), length) for size in sizes]
-    shared = {name: sum(parts[name] for parts in each) for name in ("weights", "gradients", "optimizer", "batch")}
+    """One GPU of a stream: crosscoders of the models `reads`, the buffer of all these models, and the lower half of the
+    one that runs, on `batch` sequences of `length` tokens (`element`: bytes of its weights)."""
+    each = [crosscoder_training(model.width, settings, len(one)) for one in reads]
+    buffer = stream_buffer(model.width, settings, settings.buffer_sequences * length)
     half = model.layers // 2 * model.layer_parameters + model.vocabulary * model.width
-    buffer = crosscoder(model, settings, len(elements), max(elements), length)["buffer"]
-    return shared | {"buffer": buffer, "model that runs": max(elements) * half}
+    parts = {
+        "buffer": buffer * len({name for one in reads for name in one}),
+        "model that runs": element * half,
+        "activations": forwards(model, element, batch * length, output=False)["activations"],
+    }
+    for name in each[0] if each else ():
+        parts[name] = sum(one[name] for one in each)
+    return parts
 
 
 def _activations(model: Architecture, tokens: int, element: int, checkpointing: bool) -> float:

@@ -24,11 +24,16 @@ def forwards(
 def crosscoder_steps(
     model: Architecture, settings: CrosscoderSettings, models: int, tokens: float, cost: CostSettings
 ) -> float:
-    """Training on `tokens` tokens of `models` models: five products of models · width · features, two forwards and
-    three backwards (docs/study.md, symbols)."""
+    """Training on `tokens` tokens of `models` models."""
     element = 2 if settings.precision == "bf16" else 4
-    flops = tokens * 10 * models * model.width * settings.n_features
+    flops = tokens * crosscoder_flops(model.width, settings, models)
     return flops / (peak(element, cost) * cost.crosscoder_utilization)
+
+
+def crosscoder_flops(width: int, settings: CrosscoderSettings, models: int) -> float:
+    """FLOP of one token's training: five products of models · width · features, two forwards and three backwards
+    (docs/study.md, symbols)."""
+    return 10.0 * models * width * settings.n_features
 
 
 def hf_generation(

@@ -72,6 +72,7 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, onl
             Env(name="RLGEN_PATIENCE", value=f"{shape.patience:g}"),
             Env(name="RLGEN_MEMORY", value=f"{shape.memory:g}"),
             Env(name="RLGEN_GPUS", value=str(shape.gpus)),
+            *([Env(name="RLGEN_PROCESSES", value=str(shape.processes))] if shape.processes > 1 else []),
             *([_hub_token(place)] if online else []),
             *([Env(name="RLGEN_ARTIFACTS", value=f"{SCRATCH}/artifacts")] if viewable else []),
         ],

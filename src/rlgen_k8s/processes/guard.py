@@ -24,7 +24,8 @@ PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Linux's `prctl`. Raises `OSError`."""
     if _libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
 
@@ -70,12 +71,12 @@ def _terminate(processes: list[int]) -> None:
 
 def main(grace: float, command: list[str]) -> int:
     """Run `command` to its end or to the owner's; its exit code, or 128 + n if signal n ended it."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # no threads run yet
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # no threads run yet
     )
 
     def stop() -> None:

@@ -26,7 +26,7 @@ def open_store(uri: str, environ: Mapping[str, str] = os.environ) -> Store:
 
 def _open_folder(uri: str) -> FolderBlobs:
     scheme, separator, rest = uri.partition("://")
-    if separator and (scheme != "file" or not rest.startswith("/")):
+    if uri.startswith("s3:") or (separator and (scheme != "file" or not rest.startswith("/"))):
         raise UserError(f"store {uri!r}: expected a folder, file:///folder or s3://bucket/prefix")
     root = Path(unquote(rest)) if separator else Path(uri).expanduser()
     if not uri or (root.exists() and not root.is_dir()):

@@ -61,7 +61,7 @@ PODS = {
     "corpus": PodShape(cpu=8, memory=32, disk=60, minutes=60),
     "harvest": PodShape(cpu=8, memory=64, gpus=1, disk=18_500, minutes=600),
     "crosscoder": PodShape(cpu=8, memory=64, gpus=1, disk=11_000, minutes=120),
-    "stream": PodShape(cpu=8, memory=256, gpus=1, disk=600, minutes=1200),
+    "stream": PodShape(cpu=64, memory=512, gpus=8, disk=600, minutes=300),
     "analyse": PodShape(cpu=8, memory=64, gpus=1, disk=300, minutes=60),
     "intervene": PodShape(cpu=8, memory=64, gpus=1, disk=120, minutes=120, patience=60),
     "report": PodShape(cpu=2, memory=8, disk=40, minutes=5),

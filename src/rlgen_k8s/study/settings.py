@@ -31,6 +31,13 @@ class PodShape(BaseModel):
     cpu: float = setting(1, doc="Processor cores requested.", unit="cores", source="ours: measured", gt=0)
     memory: float = setting(2, doc="Memory requested, and its limit.", unit="GiB", source="ours: measured", gt=0)
     gpus: int = setting(0, doc="GPUs (nvidia.com/gpu).", unit="GPUs", source="ours", ge=0)
+    processes: int = setting(
+        1,
+        doc="Processes that share the work where there are no GPUs, for one runs on each GPU; of stream only.",
+        unit="processes",
+        source="ours",
+        ge=1,
+    )
     minutes: float = setting(
         1,
         doc="Expected duration, for `rlgen plan` and for what starts first.",
@@ -151,7 +158,9 @@ class Study(StageSettings):
 
     @model_validator(mode="after")
     def _pods_name_stages(self) -> "Study":
-        for stage in self.pods:
+        for stage, shape in self.pods.items():
             if stage not in STAGES:
                 raise ValueError(f"pods.{stage}: no such stage; the stages are {', '.join(STAGES)}")
+            if shape.processes > 1 and stage != "stream":
+                raise ValueError(f"pods.{stage}.processes={shape.processes}: only stream shares its work; leave it out")
         return self

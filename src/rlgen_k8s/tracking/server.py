@@ -56,6 +56,6 @@ def free_port(port: int | None) -> int:
         except OSError as error:
             raise UserError(
                 f"port {port}: cannot be used ({error.strerror}); `ss -ltnp 'sport = :{port}'` names its holder; "
-                "give another port, or none to take a free one"
+                "`rlgen mlflow --port` takes another"
             ) from error
         return int(probe.getsockname()[1])

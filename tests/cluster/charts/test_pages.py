@@ -1,17 +1,16 @@
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
+from tests.pages import GUIDES, OPERATORS, ROOT, on_the_cluster
 
-ROOT = Path(__file__).parents[3]
-PAGES = sorted(path for path in (ROOT / "platform").glob("*.md") if "```sh\n" in path.read_text())
+PAGES = [page for page in (*OPERATORS, *GUIDES) if on_the_cluster(page)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_an_operators_page_work(gpu_box, page):
-    """Every ```sh block, in this installation's namespace instead of `rlgen`."""
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+    """Every block that wants a platform, in this installation's namespace instead of `rlgen`."""
+    for block in on_the_cluster(page):
         commands = re.sub(r"(-n |serviceaccount:)rlgen\b", rf"\1{gpu_box.namespace}", block)
         done = subprocess.run(
             ["bash", "-euc", commands], cwd=ROOT, env=gpu_box.environment, capture_output=True, text=True, check=False

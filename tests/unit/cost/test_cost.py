@@ -16,6 +16,7 @@ from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.load import load_study
 
 STORED = "activations=stored"
+ALONE = "pods.stream.gpus=1"
 FULL = ("full-qwen25", "full-qwen3", "full-llama31")
 IDEAL = [f"cost.{name}=1" for name in ("training_utilization", "crosscoder_utilization")] + [
     f"cost.{name}={value}" for name, value in (("startup", 0), ("store_rate", 1e30), ("disk_rate", 1e30))
@@ -86,14 +87,14 @@ def test_the_full_studies_fit_and_every_task_on_gpus_but_analyse_has_an_estimate
 
 def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
     _, _, apart = estimated("full-qwen3", *IDEAL, STORED)
-    study, nodes, found = estimated("full-qwen3", *IDEAL)
+    study, nodes, found = estimated("full-qwen3", *IDEAL, ALONE)
     hours = sum(made.hours for name, made in apart.items() if name.startswith(("harvest", "crosscoder")))
     assert found["stream"].hours == pytest.approx(hours, rel=0.01)  # harvests run the evaluation shard too
     assert found["stream"].store == pytest.approx(
         sum(made.store for name, made in apart.items() if name.startswith("crosscoder"))
     )
     refuse_what_cannot_fit(study, nodes, found)
-    study, nodes, found = estimated("full-qwen3", *IDEAL, "crosscoder.buffer_sequences=2048")
+    study, nodes, found = estimated("full-qwen3", *IDEAL, ALONE, "crosscoder.buffer_sequences=2048")
     with pytest.raises(UserError, match=r"^stream: needs .* buffer; .*; lower crosscoder\.buffer_sequences$"):
         refuse_what_cannot_fit(study, nodes, found)
 
@@ -113,6 +114,27 @@ def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
     few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
     steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
     assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
+
+
+def test_a_stream_on_eight_gpus_shares_forwards_evenly_and_waits_for_the_gpu_with_most_crosscoders():
+    """Of ten crosscoders of two models and one of three, a GPU has two of two at least: 4 of 23 models."""
+    hours = {}
+    for gpus in (1, 8):
+        _, _, whole = estimated("full-qwen25", *IDEAL, f"pods.stream.gpus={gpus}")
+        hours[gpus] = whole["stream"].hours
+    steps = 23 * ARCHITECTURES["Qwen/Qwen2.5-7B"].width * 32768 * 10 * 4e8 / 989e12 / 3600
+    assert hours[8] == pytest.approx((hours[1] - steps) / 8 + steps * 4 / 23, rel=1e-6)
+
+
+def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
+    study, nodes, found = estimated("full-qwen25", ALONE)
+    with pytest.raises(UserError, match=r"^stream: needs .* optimizer; .*; raise pods\.stream\.gpus, or lower .*$"):
+        refuse_what_cannot_fit(study, nodes, found)
+    study, nodes, found = estimated("full-qwen25")
+    refuse_what_cannot_fit(study, nodes, found)
+    parts = found["stream"].memory
+    crosscoder = 4 * 2 * 4 * 3584 * 32768  # bytes of the weights of two with two models
+    assert parts["weights"] == parts["gradients"] == parts["optimizer"] / 2 == 2 * parts["bf16 copies"] == crosscoder
 
 
 def test_what_costs_more_is_estimated_to_cost_more():

@@ -1,7 +1,8 @@
 """The batches themselves: held against full forward passes, against a harvest, and from any step on."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,33 @@ def test_a_harvest_gives_the_same_bits_as_running_models(
     running, read = live(dtype), Stream(StoredActivations(stored, text, dtype), RECIPE)
     assert read.scales == running.scales
     assert all(torch.equal(a, b) for a, b in zip(collect(running), collect(read), strict=True))
+
+
+def test_models_stay_on_the_device_as_far_as_there_is_room_and_the_others_take_turns(
+    models: dict[str, PreTrainedModel], text: PackedTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: set[int] = set()
+    moves = []
+
+    @contextmanager
+    def on_device(model: PreTrainedModel, _device: str) -> Iterator[None]:
+        there.add(id(model))
+        moves.append(len(there))
+        yield
+        there.remove(id(model))
+
+    monkeypatch.setattr("rlgen_k8s.crosscoder.stream.sources.on_device", on_device)
+    size = sum(tensor.nbytes for tensor in (*models["base"].parameters(), *models["base"].buffers()))
+    for room, arrivals in ((0.0, [1] * 6), (1.5 * size, [1, 2, 2, 2, 2]), (3.0 * size, [1, 2, 3])):
+        source = LiveActivations(models, text, "float32")
+        source.room = room
+        for unit in (0, 1):
+            for model in range(3):
+                for _ in range(2):
+                    source.activations(model, unit)
+        assert moves == arrivals
+        moves.clear()
+        there.clear()
 
 
 def test_buffer_holds_no_more_than_it_says(live: Callable[..., Stream], text: PackedTokens) -> None:

@@ -89,6 +89,23 @@ def test_all_that_a_stage_writes_to_is_a_volume_of_limited_size(templates):
     assert (variables(grpo)["RLGEN_PATIENCE"]["value"], variables(grpo)["RLGEN_GPUS"]["value"]) == ("3", "2")
 
 
+def test_the_stream_is_told_into_how_many_processes_to_divide_its_work_and_its_key_is_not():
+    alone, shared = (load_study("tiny", ["activations=streamed", f"pods.stream.processes={count}"]) for count in (1, 2))
+    told = []
+    for study in (alone, shared):
+        built = yaml.safe_load(build_workflow(study, plan(study), place=PLACE).to_yaml())
+        told.append(
+            {
+                template["name"]: variables(template)
+                for template in built["spec"]["templates"]
+                if "container" in template
+            }
+        )
+    assert told[1]["stream"]["RLGEN_PROCESSES"]["value"] == "2"
+    assert all("RLGEN_PROCESSES" not in found for found in told[0].values())
+    assert [node.address for node in plan(alone)] == [node.address for node in plan(shared)]
+
+
 def test_image_and_its_digest_are_those_of_the_place(templates):
     for template in templates.values():
         assert template["container"]["image"] == variables(template)["RLGEN_IMAGE"]["value"] == "i@sha256:1"

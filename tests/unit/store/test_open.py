@@ -28,6 +28,7 @@ def test_s3_is_named_by_bucket_and_prefix() -> None:
         ("s3://bucket?endpoit=http://h", KEYS, "unknown option 'endpoit'"),
         ("s3://bucket?endpoint=localhost:9000", KEYS, "expected http://host:port"),
         ("s3://bucket", {}, "set MINIO_ACCESS_KEY and MINIO_SECRET_KEY"),
+        ("s3:/bucket/prefix", KEYS, "expected a folder, file:///folder or s3://bucket/prefix"),
         ("gs://bucket", {}, "expected a folder, file:///folder or s3://bucket/prefix"),
         ("file://relative/path", {}, "expected a folder"),
         (__file__, {}, "found a file"),

@@ -1,6 +1,7 @@
 """Where a stream's activations come from: models that run, or what they left on disk; the bits are the same."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel
 from rlgen_k8s.crosscoder.data import JointActivations, StoredDtype
 from rlgen_k8s.crosscoder.stream.packed import PackedTokens
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.lm.device import on_device
 from rlgen_k8s.lm.middle import residual_stream
 
 
@@ -30,7 +32,8 @@ class Source(Protocol):
 class LiveActivations:
     """Runs each model to its middle layer on `device`, where one of them is at a time; the others wait in memory.
 
-    A stream runs a model on a whole block before the next one, so moving it costs little beside its forwards.
+    A stream runs a model on a whole block before the next one, so moving it costs little beside many forwards. Where
+    processes share a block each has few: models may stay, for as many bytes as `room` says.
     """
 
     def __init__(
@@ -48,7 +51,10 @@ class LiveActivations:
         self.dtype = getattr(torch, dtype)
         self.kept = text.kept
         self._all, self._text, self._device = list(models.values()), text, device
-        self._running: PreTrainedModel | None = None
+        self.room = 0.0
+        self._staying: set[PreTrainedModel] = set()
+        self._visitor: PreTrainedModel | None = None
+        self._stay, self._visit = ExitStack(), ExitStack()
 
     @torch.inference_mode()
     def activations(self, model: int, unit: int) -> Tensor:
@@ -59,12 +65,18 @@ class LiveActivations:
         return residual_stream(running, ids).flatten(0, 1).index_select(0, kept).to(self.dtype)
 
     def _bring(self, model: PreTrainedModel) -> PreTrainedModel:
-        """`model` on the device, in the place of the one before."""
-        if model is not self._running:
-            if self._running is not None:
-                torch.nn.Module.to(self._running, "cpu")
-            torch.nn.Module.to(model, self._device)
-            self._running = model
+        """`model` on the device, to stay there if there is room, else in the place of the one before."""
+        if model in self._staying or model is self._visitor:
+            return model
+        size = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+        if size <= self.room:
+            self.room -= size
+            self._staying.add(model)
+            self._stay.enter_context(on_device(model, self._device))
+        else:
+            self._visit.close()
+            self._visit.enter_context(on_device(model, self._device))
+            self._visitor = model
         return model
 
 

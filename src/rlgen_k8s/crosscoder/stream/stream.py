@@ -1,8 +1,9 @@
 """The stream of batches: a bounded buffer that is filled, drawn empty in random order, and filled again.
 
 Memory: the buffer, `M * d * order.most_tokens` values in the source's precision (of several processes each has its
-share), one unit's activations and one batch. None of it is saved with a training: the block that it was drawing from is
-run again, which costs at most one block's forward passes where saving would cost the whole buffer at each resume point.
+share, or the models that it wants), one unit's activations and one batch. None of it is saved with a training: the
+block that it was drawing from is run again, which costs at most one block's forward passes where saving would cost the
+whole buffer at each resume point.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from rlgen_k8s.errors import UserError
 
 
 class Stream:
-    """Batches of all models' activations, scaled. With several processes each gets its share of every batch."""
+    """Batches of the models' activations, scaled. Several processes run a share of the forwards each."""
 
     def __init__(
         self,
@@ -32,19 +33,22 @@ class Stream:
         scales: tuple[float, ...] | None = None,
         device: torch.device | str = "cpu",
         ranks: Ranks = ALONE,
+        models: tuple[str, ...] | None = None,
     ) -> None:
-        """`scales`: None estimates them. `device` holds the buffer and the batches."""
-        if recipe.batch % ranks.count:
+        """`scales`: None estimates them. `device` holds the buffer and the batches, of `models` (None: all)."""
+        if recipe.batch % ranks.shares:
             raise UserError(
-                f"recipe batch: {recipe.batch} tokens are not a multiple of {ranks.count} processes; change one of them"
+                f"recipe batch: {recipe.batch} tokens are not a multiple of {ranks.shares} processes; "
+                "change one of them"
             )
         self.source, self.recipe, self.ranks = source, recipe, ranks
         self.order = Order(source.kept, recipe)
         self.scales = scales or estimate_scales(source, recipe.scale_units)
-        columns = len(source.models) * source.width
-        share = -(-self.order.most_tokens // ranks.count)
-        self._buffer = torch.empty(share, columns, dtype=source.dtype, device=device)
-        self._column_scales = column_scales(self.scales, source.width, torch.empty(0, device=device))
+        self.models = source.models if models is None else models
+        share = -(-self.order.most_tokens // ranks.shares)
+        self._buffer = torch.empty(share, len(self.models) * source.width, dtype=source.dtype, device=device)
+        scales = tuple(self.scales[source.models.index(name)] for name in self.models)
+        self._column_scales = column_scales(scales, source.width, torch.empty(0, device=device))
 
     def token_set(self, models: tuple[str, ...]) -> TokenSet:
         """What a trainer on `models` has to know. Raises `UserError` if the stream does not have one of them."""
@@ -55,11 +59,11 @@ class Stream:
         return TokenSet(models, scales, self.source.width, self.order.n_tokens)
 
     def batches(self, first: int = 0) -> Iterator[Tensor]:
-        """The batches from step `first` on, this process's tokens of each: [≤ batch / processes, M * d] float32.
+        """The batches from step `first` on, this process's tokens of each: [≤ batch / shares, M * d] float32.
 
         The last batch of an epoch may be smaller. Each batch reuses the memory of the last.
         """
-        out = torch.empty(self.recipe.batch // self.ranks.count, self._buffer.shape[1], device=self._buffer.device)
+        out = torch.empty(self.recipe.batch // self.ranks.shares, self._buffer.shape[1], device=self._buffer.device)
         epoch, step = divmod(first, self.order.steps_per_epoch)
         start, filled = step * self.recipe.batch, 0
         for number in range(epoch, self.recipe.epochs):
@@ -89,21 +93,23 @@ class Stream:
         """Put our tokens of `block` into the buffer in the order of their draws, those before `start` left out."""
         draws = self.order.draws(block)
         position = block.first + np.arange(block.tokens)
-        ours = draws[(position >= start) & (position % self.ranks.count == self.ranks.rank)]
+        ours = draws[(position >= start) & self.ranks.takes(position)]
         places = np.full(block.tokens, -1)
         places[ours] = np.arange(len(ours))
         place = torch.from_numpy(places).to(self._buffer.device)
         width = self.source.width
-        for model in range(len(self.source.models)):
-            columns = self._buffer[:, model * width : (model + 1) * width]
+        for model, name in enumerate(self.source.models):
+            at = self.models.index(name) * width if name in self.models else None
             row = 0
             for activations in self._run(model, block.units):
                 to = place[row : row + len(activations)]
                 row += len(activations)
+                if at is None:
+                    continue
                 if len(ours) < block.tokens:
                     kept = to >= 0
                     to, activations = to[kept], activations[kept]
-                columns[to] = activations
+                self._buffer[to, at : at + width] = activations
 
     def _run(self, model: int, units: np.ndarray) -> Iterator[Tensor]:
         """Activations of `units` in order, where the buffer is; processes run one each and exchange them."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,17 @@ class Member:
 class JointTraining:
     """Several trainers that take every step on the same tokens."""
 
-    def __init__(self, stream: Stream, members: Mapping[str, Member], device: torch.device | str = "cpu") -> None:
-        """Raises `UserError` for a member whose batch or epochs are not the stream's, or with an unknown model."""
+    def __init__(
+        self,
+        stream: Stream,
+        members: Mapping[str, Member],
+        device: torch.device | str = "cpu",
+        own: Collection[str] | None = None,
+    ) -> None:
+        """`own`: the members that this process trains (None: all); other processes train the others.
+
+        Raises `UserError` for a member whose batch or epochs are not the stream's, or with an unknown model.
+        """
         recipe = stream.recipe
         for name, member in members.items():
             if (member.plan.batch, member.plan.epochs) != (recipe.batch, recipe.epochs):
@@ -42,22 +51,24 @@ class JointTraining:
                     f"crosscoder {name}: batch {member.plan.batch} and epochs {member.plan.epochs} are not the "
                     f"stream's ({recipe.batch} and {recipe.epochs}); crosscoders of one stream share both"
                 )
-            if stream.ranks.count > 1 and member.plan.activation == "batch_topk":
+            if stream.ranks.shares > 1 and member.plan.activation == "batch_topk":
                 raise UserError(
                     f"crosscoder {name}: activation batch_topk compares all tokens of a batch and does not train over "
-                    f"{stream.ranks.count} processes; train it in one, or use relu or jumprelu"
+                    f"{stream.ranks.shares} processes; train it in one, or use relu or jumprelu"
                 )
         self.stream, self.members = stream, members
         self.trainers = {
-            name: Trainer(_tokens(stream, member), member.plan, device) for name, member in members.items()
+            name: Trainer(_tokens(stream, member), member.plan, device)
+            for name, member in members.items()
+            if own is None or name in own
         }
-        if stream.ranks.count > 1:
+        if stream.ranks.shares > 1:
             for trainer in self.trainers.values():
                 trainer.gradient_step = SharedStep(trainer.gradient_step)
         self.step, self.total_steps = 0, stream.order.total_steps
         self._indices = {
-            member.models: torch.tensor([stream.source.models.index(model) for model in member.models], device=device)
-            for member in members.values()
+            models: torch.tensor([stream.models.index(model) for model in models], device=device)
+            for models in (members[name].models for name in self.trainers)
         }
 
     def run(self) -> Iterator[dict[str, StepResult]]:
@@ -72,14 +83,16 @@ class JointTraining:
 
     def _select(self, x: Tensor, models: tuple[str, ...]) -> Tensor:
         """The columns of `models` side by side, [tokens, M * d]; `x` itself if they are the stream's."""
-        source = self.stream.source
-        if models == source.models:
+        if models == self.stream.models:
             return x
-        by_model = x.view(len(x), len(source.models), source.width)
+        by_model = x.view(len(x), len(self.stream.models), self.stream.source.width)
         return by_model.index_select(1, self._indices[models]).flatten(1)
 
     def save(self, folder: Path) -> None:
-        """Write the whole training state: each crosscoder's in a folder of its name, and the stream's recipe."""
+        """Write the whole training state: each crosscoder's in a folder of its name, and the stream's recipe.
+
+        What processes with crosscoders of their own write makes, in one folder, the state of all.
+        """
         for name, trainer in self.trainers.items():
             (folder / name).mkdir()
             trainer.save(folder / name)

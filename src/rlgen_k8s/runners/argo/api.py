@@ -56,8 +56,8 @@ def connect(namespace: str | None = None) -> Cluster:
         client = new_client_from_config(client_configuration=settings)
     except ConfigException as error:
         raise UserError(
-            f"kubeconfig: {error}; set KUBECONFIG or choose a context with `kubectl config use-context`; "
-            "`make cluster` starts a cluster on this machine"
+            f"kubeconfig: {str(error).rstrip('.')}; set KUBECONFIG or choose a context with "
+            "`kubectl config use-context`; `make cluster` starts a cluster on this machine"
         ) from error
     given = namespace or os.environ.get("RLGEN_NAMESPACE") or current["context"].get("namespace")
     return Cluster(client, current["name"], given or DEFAULT_NAMESPACE)

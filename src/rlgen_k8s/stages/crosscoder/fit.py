@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ import torch
 
 from rlgen_k8s.crosscoder import Crosscoder, Trainer
 from rlgen_k8s.crosscoder.step import StepResult
-from rlgen_k8s.crosscoder.stream import JointTraining, Recipe, Stream
+from rlgen_k8s.crosscoder.stream import JointTraining, Ranks, Recipe, Stream
+from rlgen_k8s.crosscoder.stream.ranks import ALONE
 from rlgen_k8s.crosscoder.stream.sources import Source
 from rlgen_k8s.crosscoder.stream.together import saved_scales
 from rlgen_k8s.crosscoder.training import schedule
@@ -41,15 +42,24 @@ def fit(
     wanted: Mapping[str, Wanted],
     settings: CrosscoderSettings,
     progress: Callable[[int, int], None],
+    ranks: Ranks = ALONE,
+    own: Collection[str] | None = None,
 ) -> Fitted:
     """Train all of `wanted` to the end, from the newest resume point if there is one; leaves `curve.jsonl` of each.
 
-    `settings` says how often to log and to save; `progress(step, steps)`.
+    `settings` says how often to log and to save; `progress(step, steps)`. Of several processes, `ranks`, each trains
+    those that it calls its `own`, and what is said here of all is of these.
     """
+    members = {name: one.member for name, one in wanted.items()}
+    if own is not None:
+        wanted = {name: one for name, one in wanted.items() if name in own}
+    read = {model for one in wanted.values() for model in one.reads}
+    models = tuple(model for model in source.models if model in read)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     point = context.resume.newest()
-    stream = Stream(source, recipe, scales=saved_scales(point.path) if point else None, device=device)
-    training = JointTraining(stream, {name: one.member for name, one in wanted.items()}, device)
+    scales = saved_scales(point.path) if point else None
+    stream = Stream(source, recipe, scales=scales, device=device, ranks=ranks, models=models)
+    training = JointTraining(stream, members, device, own)
     if point:
         training.restore(point.path)
         for name, one in wanted.items():

@@ -2,10 +2,15 @@
 
 Inputs: corpus; and `model-<name>` for each model. Result: for each crosscoder a folder of its name that holds what the
 stage `crosscoder` publishes. Activations are not stored, but for the evaluation shard, which lies on local disk while
-the stage runs. In memory: the lower half of every model. On the GPU: that of the one that runs, every crosscoder's
-training state, and the stream's buffer.
+the stage runs.
+
+One process runs for each GPU (see `team`): each runs its share of the models' forwards, and trains and measures its
+share of the crosscoders on whole batches (see `placing`), which are to the bit those of one process. In memory: the
+lower half of every model. On a GPU: that of the one that runs, its crosscoders' training state, the stream's buffer of
+the models that these read, and in what is left as many models as fit, which then need not come again.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +20,7 @@ from transformers import PreTrainedModel
 from rlgen_k8s.crosscoder import JointActivations
 from rlgen_k8s.crosscoder.data import open_shard
 from rlgen_k8s.crosscoder.stream import LiveActivations, Order, PackedTokens
+from rlgen_k8s.lm.device import on_device
 from rlgen_k8s.lm.load import load_model
 from rlgen_k8s.lm.middle import drop_upper_half, middle_layer
 from rlgen_k8s.stages.contract import Context
@@ -24,70 +30,81 @@ from rlgen_k8s.stages.crosscoder.fit import Fitted, fit
 from rlgen_k8s.stages.crosscoder.measured import Origin, save_measured
 from rlgen_k8s.stages.crosscoder.wanted import Wanted, recipe
 from rlgen_k8s.stages.harvest.shard import harvest_shard
+from rlgen_k8s.stages.stream.placing import own_crosscoders
 from rlgen_k8s.stages.stream.settings import StreamSettings
+from rlgen_k8s.stages.stream.team import Team, in_team, process_count
 
 MODEL = "model-"
 
 
 def run(context: Context[StreamSettings]) -> None:
     """Train all, then measure one after another. A model, a step and a crosscoder's measures count one as progress."""
+    in_team(make, context, process_count(os.environ))
+
+
+def make(context: Context[StreamSettings], team: Team) -> None:
+    """What one process of `team` does."""
     settings = context.settings
     folders = {name.removeprefix(MODEL): path for name, path in context.inputs.items() if name.startswith(MODEL)}
     check_readers(folders, load_corpus_info(context.inputs["corpus"]))
     wanted = {}
     for name, asked in settings.crosscoders.items():
         out = context.out / name
-        out.mkdir()
+        out.mkdir(exist_ok=True)
         wanted[name] = Wanted(settings.of(name), asked.reads, out, f"{name}/")
 
-    fitted, layer = _train(context, folders, wanted)
+    fitted, layer = _train(context, team, folders, wanted)
     done = len(folders) + fitted.steps
-    for number, (name, one) in enumerate(wanted.items(), 1):
-        crosscoder = fitted.crosscoders[name]
+    for name, crosscoder in fitted.crosscoders.items():
+        one = wanted[name]
         raw = tuple(open_shard(context.scratch / model, "evaluation") for model in one.reads)
         shard = JointActivations(crosscoder.models, raw, crosscoder.scales)
         models = {label: folders[model] for label, model in zip(crosscoder.models, one.reads, strict=True)}
         origin = Origin(context.inputs["corpus"], models, layer, settings.harvest.dtype)
         save_measured(context, one, fitted, crosscoder, shard, origin)
-        context.progress(done + number, done + len(wanted))
+        context.progress(done + team.tally(), done + len(wanted))
 
 
 def _train(
-    context: Context[StreamSettings], folders: Mapping[str, Path], wanted: Mapping[str, Wanted]
+    context: Context[StreamSettings], team: Team, folders: Mapping[str, Path], wanted: Mapping[str, Wanted]
 ) -> tuple[Fitted, int]:
-    """All crosscoders, and the layer that they read. Leaves `<model>/evaluation.npy` in the scratch folder."""
-    how, files = context.settings.harvest, context.inputs["corpus"]
+    """This process's crosscoders, and the layer that they read. Leaves `<model>/evaluation.npy` in the scratch folder,
+    which the processes share."""
+    how, settings, files = context.settings.harvest, context.settings.crosscoder, context.inputs["corpus"]
     corpus = load_corpus_info(files)
     text = PackedTokens(open_tokens(files, "train"), corpus.separator, how.batch)
-    made_by = recipe(context.settings.crosscoder, unit=how.batch, scale_units=how.scale_units, corpus=corpus.digest)
-    total = len(folders) + Order(text.kept, made_by).total_steps + len(wanted)
+    made_by = recipe(settings, unit=how.batch, scale_units=how.scale_units, corpus=corpus.digest)
+    order = Order(text.kept, made_by)
+    total = len(folders) + order.total_steps + len(wanted)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     models: dict[str, PreTrainedModel] = {}
-    for name, folder in folders.items():
+    for number, (name, folder) in enumerate(folders.items()):
         models[name] = load_model(folder)
         drop_upper_half(models[name])
-        torch.nn.Module.to(models[name], device)
-        shard = context.scratch / name
-        shard.mkdir()
-        harvest_shard(
-            models[name],
-            open_tokens(files, "evaluation"),
-            corpus.separator,
-            shard,
-            "evaluation",
-            dtype=how.dtype,
-            batch=how.batch,
-            on_sequences=lambda _n: None,
-        )
+        if number % team.ranks.count == team.ranks.rank:
+            shard = context.scratch / name
+            shard.mkdir()
+            with on_device(models[name], device):
+                harvest_shard(
+                    models[name],
+                    open_tokens(files, "evaluation"),
+                    corpus.separator,
+                    shard,
+                    "evaluation",
+                    dtype=how.dtype,
+                    batch=how.batch,
+                    on_sequences=lambda _n: None,
+                )
         context.progress(len(models), total)
-        torch.nn.Module.to(models[name], "cpu")
     source = LiveActivations(models, text, how.dtype, device)
     fitted = fit(
         context,
         source,
         made_by,
         wanted,
-        context.settings.crosscoder,
+        settings,
         lambda step, _steps: context.progress(len(models) + step, total),
+        team.ranks,
+        own_crosscoders(wanted, source, order, settings, team.ranks),
     )
     return fitted, middle_layer(next(iter(models.values())))
