@@ -63,7 +63,7 @@ bench: environment ## Measure speed: harvest, crosscoder step, commands, the who
 	$(BIN)/python tests/bench/bench_stream.py
 	$(BIN)/python tests/bench/bench_study.py
 
-cluster: ## Start a Kubernetes on this machine, for development (GPUS=8 for fake GPUs)
+cluster: ## Start a Kubernetes on this machine, for development (GPUS=8: fake GPUs; QUEUES=1: JobSet, Kueue)
 	@platform/cluster/up
 
 cluster-down: ## Stop it; nothing of it is left running

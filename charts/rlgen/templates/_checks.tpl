@@ -41,4 +41,9 @@
 {{- if and $v.argo.enabled $cluster (not (.Capabilities.APIVersions.Has "argoproj.io/v1alpha1/Workflow")) -}}
 {{- fail "this cluster has no Argo Workflows CRDs, which are too large for a Helm release: run platform/install, or kubectl apply --server-side -k 'https://github.com/argoproj/argo-workflows/manifests/base/crds/full?ref=v4.0.7'" -}}
 {{- end -}}
+{{- range $kind, $project := dict "kueue.x-k8s.io/v1beta2/ClusterQueue" "Kueue" "jobset.x-k8s.io/v1alpha2/JobSet" "JobSet" -}}
+{{- if and $v.queues.enabled $cluster (not ($.Capabilities.APIVersions.Has $kind)) -}}
+{{- fail (printf "queues.enabled and this cluster has no %s: install %s (on the development cluster: make cluster QUEUES=1), or set queues.enabled=false" $kind $project) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}

@@ -24,6 +24,12 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* The same of an object outside namespaces, named by ours. Argument: a dict of root and component. */}}
+{{- define "rlgen.clusterMetadata" -}}
+name: {{ .root.Release.Namespace }}-gangs
+labels: {{- include "rlgen.labels" . | nindent 2 }}
+{{- end }}
+
 {{/* What every pod has beside its containers. Images differ in their users, so the user is set here. */}}
 {{- define "rlgen.pod" -}}
 securityContext:

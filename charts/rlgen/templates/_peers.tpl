@@ -18,6 +18,12 @@ matchExpressions:
   - {key: workflows.argoproj.io/workflow, operator: Exists}
 {{- end }}
 
+{{/* The pods of stages that run on several nodes. */}}
+{{- define "rlgen.gangPods" -}}
+matchExpressions:
+  - {key: rlgen-k8s/gang, operator: Exists}
+{{- end }}
+
 {{/* Egress to the API server: where its endpoints are now, both before and after the Service's translation. */}}
 {{- define "rlgen.apiServerEgress" -}}
 {{- $found := .Values.networkPolicies.apiServer }}

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from devcluster.components import NEEDED_BY_QUEUES
 from devcluster.configuration import fill
 from devcluster.output import UserError
 from devcluster.paths import API, CERTIFICATES, NODE, SOURCE
@@ -42,8 +43,17 @@ def node_ready() -> bool:
 
 def dns_ready() -> bool:
     """Whether names in the cluster are answered."""
-    dns = _call("GET", "/apis/apps/v1/namespaces/kube-system/deployments/coredns")
-    return bool(dns and dns["status"].get("readyReplicas"))
+    return _deployment_ready("kube-system", "coredns")
+
+
+def queues_ready() -> bool:
+    """Whether JobSet and Kueue are at work, their webhooks included."""
+    return all(_deployment_ready(f"{name}-system", f"{name}-controller-manager") for name in NEEDED_BY_QUEUES)
+
+
+def _deployment_ready(namespace: str, name: str) -> bool:
+    found = _call("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+    return bool(found and found["status"].get("readyReplicas"))
 
 
 def accounts_ready() -> bool:

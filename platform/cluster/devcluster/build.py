@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devcluster.components import ARGO, COMPONENTS, Component
+from devcluster.components import COMPONENTS, Component
 from devcluster.locking import exclusively
 from devcluster.output import UserError, step
 from devcluster.paths import BINARIES, CURRENT
@@ -37,7 +37,7 @@ def missing(names: Iterable[str]) -> list[str]:
 def _build(component: Component) -> None:
     BINARIES.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=BINARIES, prefix=".building-") as work:
-        tree = _argo_tree(component, Path(work)) if component.name == "argo" else component.source
+        tree = _tree(component, Path(work))
         out = Path(work) / "out"
         out.mkdir()
         flags = " ".join(["-s", "-w", *(f"-X {name}={component.version}" for name in component.version_variables)])
@@ -47,25 +47,38 @@ def _build(component: Component) -> None:
             _go(["build", *options, "-o", str(out / binary), package], tree)
         for name in component.links:
             (out / name).symlink_to(component.binaries[0])
+        for name in component.keeps:
+            _copy(tree / name, out / name)
         out.rename(component.folder)
 
 
-def _argo_tree(component: Component, work: Path) -> Path:
+def _tree(component: Component, work: Path) -> Path:
+    """Where to build."""
+    if not component.own_tree:
+        return component.source
+    module = Path(json.loads(_go(["mod", "download", "-json", component.module], component.source))["Dir"])
+    return _argo_tree(module, work) if component.name == "argo" else module
+
+
+def _argo_tree(module: Path, work: Path) -> Path:
     """Argo's own module, with the two things its published form lacks.
 
     `signal_linux.go` is a symbolic link upstream, which module archives drop; the UI's build output is in no module.
     """
-    module = Path(json.loads(_go(["mod", "download", "-json", f"{ARGO}@{component.version}"], component.source))["Dir"])
     tree = work / "argo"
-    unused = shutil.ignore_patterns("docs", "examples", "hack", "sdks", "test", "*_test.go")
-    shutil.copytree(module, tree, ignore=unused)
-    subprocess.run(["chmod", "-R", "u+w", tree], check=True)
+    _copy(module, tree, "docs", "examples", "hack", "sdks", "test", "*_test.go")
     signals = tree / "workflow" / "executor" / "osspecific"
     shutil.copyfile(signals / "signal_darwin.go", signals / "signal_linux.go")
     page = tree / "ui" / "dist" / "app" / "index.html"
     page.parent.mkdir(parents=True)
     page.write_text("<!doctype html><title>Argo Workflows</title>This server was built without its user interface.\n")
     return tree
+
+
+def _copy(folder: Path, to: Path, *without: str) -> None:
+    """Copy a folder of the module cache, which is read-only."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(*without))
+    subprocess.run(["chmod", "-R", "u+w", to], check=True)
 
 
 def _link(component: Component) -> None:

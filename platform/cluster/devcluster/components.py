@@ -27,6 +27,10 @@ class Component:
     """Go variables that the linker sets to the version."""
     links: tuple[str, ...] = ()
     """Further names of the first binary, which looks at the name it is called by."""
+    own_tree: bool = False
+    """Whether it is built in the module's own tree, whose go.sum checks what it requires, and not beside ours."""
+    keeps: tuple[str, ...] = ()
+    """Folders of that tree that are kept beside the binaries."""
 
     @property
     def source(self) -> Path:
@@ -87,6 +91,7 @@ COMPONENTS = {
             ("./cmd/workflow-controller", "./cmd/argoexec", "./cmd/argo"),
             ("workflow-controller", "argoexec", "argo"),
             (f"{ARGO}.version", f"{ARGO}.gitTag"),
+            own_tree=True,
         ),
         Component("minio", "github.com/minio/minio", ("github.com/minio/minio",), ("minio",)),
         Component(
@@ -96,6 +101,17 @@ COMPONENTS = {
             ("kubeconform",),
             ("main.version",),
         ),
+        Component("jobset", "sigs.k8s.io/jobset", (".",), ("jobset",), own_tree=True, keeps=("config",)),
+        Component(
+            "kueue",
+            "sigs.k8s.io/kueue",
+            ("./cmd/kueue",),
+            ("kueue",),
+            ("sigs.k8s.io/kueue/pkg/version.GitVersion",),
+            own_tree=True,
+            keeps=("config",),
+        ),
     )
 }
 NEEDED_BY_CLUSTER = ("kube", "etcd", "coredns", "agent", "registry")
+NEEDED_BY_QUEUES = ("jobset", "kueue")

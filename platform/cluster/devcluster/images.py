@@ -12,11 +12,12 @@ import tarfile
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable
 
 from devcluster.components import COMPONENTS
 
 _REGISTRY = "localhost:5000"
-_COMPONENT = {"pause": "agent", "coredns": "coredns"}
+_COMPONENT = {"pause": "agent", "coredns": "coredns", "jobset": "jobset", "kueue": "kueue"}
 _KIND = "application/vnd.oci.image"
 
 
@@ -25,9 +26,9 @@ def image_name(binary: str) -> str:
     return f"{_REGISTRY}/cluster/{binary}:{_tag(binary)}"
 
 
-def push_images() -> None:
-    """Give the registry the images that it does not have."""
-    for binary in _COMPONENT:
+def push_images(binaries: Iterable[str]) -> None:
+    """Give the registry those of these images that it does not have."""
+    for binary in binaries:
         manifest = f"cluster/{binary}/manifests/{_tag(binary)}"
         if _call("HEAD", f"/v2/{manifest}", accept=f"{_KIND}.manifest.v1+json") is None:
             _push(f"cluster/{binary}", manifest, COMPONENTS[_COMPONENT[binary]].binary(binary).read_bytes(), binary)

@@ -48,10 +48,10 @@ def refuse_what_cannot_fit(study: Study, nodes: Iterable[Node], estimates: Mappi
 def _check_gpus(study: Study, node: Node) -> None:
     wanted = {"sft": ("sft.processes", study.sft.processes), "grpo": ("grpo.n_gpus", study.grpo.n_gpus)}
     name, number = wanted.get(node.stage, ("", 0))
-    if number > node.shape.gpus:
-        raise UserError(
-            f"{node.name}: {name}={number} and the pod has {node.shape.gpus} GPUs; set pods.{node.stage}.gpus={number}"
-        )
+    nodes, gpus = node.shape.nodes, node.shape.gpus
+    if number > nodes * gpus:
+        has = f"the pod has {gpus} GPUs" if nodes == 1 else f"its {nodes} pods have {gpus} GPUs each"
+        raise UserError(f"{node.name}: {name}={number} and {has}; set pods.{node.stage}.gpus={-(-number // nodes)}")
 
 
 def _check_memory(study: Study, node: Node, estimate: Estimate) -> None:

@@ -18,8 +18,19 @@ TASK = "rlgen-k8s/task"
 INTERNET = "rlgen-k8s/internet"
 """Label of pods that the chart's network policies let out to public addresses."""
 
+GANG = "rlgen-k8s/gang"
+"""Label of the pods of a gang, which the chart's network policies let talk to each other: the key of their result."""
+
+JOBSET = "RLGEN_JOBSET"
+"""Variable of a gang's launcher: the JobSet that it makes, as JSON."""
+
 SETTINGS = "rlgen-k8s/settings"
 """Annotation of a workflow: the study's settings, as JSON."""
 
 POD_ONLY = frozenset({"HOME", "RLGEN_ARTIFACTS", "RLGEN_ATTEMPT", "RLGEN_HOME", "RLGEN_IMAGE", "RLGEN_SCRATCH"})
 """Variables of a template that tell of the pod itself, its file system and its image: they mean nothing elsewhere."""
+
+
+def gang_name(stage: str, key: str) -> str:
+    """The name of the JobSet that makes a result: whoever looks for it finds it."""
+    return f"{stage}-{key}"

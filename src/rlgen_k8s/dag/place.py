@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Gangs:
+    """What admits stages on several nodes, and who starts them."""
+
+    queue: str = "rlgen-gangs"
+    """Kueue's LocalQueue."""
+    priority: str = "rlgen-gangs"
+    """Kueue's WorkloadPriorityClass."""
+    launcher_service_account: str = "rlgen-launcher"
+    """Of the launchers, which make JobSets."""
+
+
+@dataclass(frozen=True)
 class Place:
     """A place as the workflow needs to know it. The defaults are what the chart installs in the namespace `rlgen`."""
 
@@ -31,10 +43,12 @@ class Place:
     """ConfigMap with Argo's artifact repositories, for logs and for what a person looks at."""
     artifact_repository: str = "rlgen"
     """Key in it."""
+    gangs: Gangs | None = None
+    """None: every stage runs in one pod, whatever its shape says."""
 
 
-CHART = Place()
-"""What the chart installs."""
+CHART = Place(gangs=Gangs())
+"""What the chart installs, queues included."""
 
 
 def workflow_name(study: str, addresses: Iterable[str]) -> str:

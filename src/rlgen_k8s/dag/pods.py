@@ -66,18 +66,18 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, onl
         inputs=[Parameter(name=name) for name in TASK_PARAMETERS],
         outputs=[_viewable(path) for path in viewable] or None,
         env=[
-            *_environment(image, place),
+            *pod_environment(image, place),
             Env(name="OMP_NUM_THREADS", value=str(max(1, int(shape.cpu)))),
             Env(name="RLGEN_ATTEMPT", value="{{=asInt(retries) + 1}}"),
             Env(name="RLGEN_PATIENCE", value=f"{shape.patience:g}"),
             Env(name="RLGEN_MEMORY", value=f"{shape.memory:g}"),
-            Env(name="RLGEN_GPUS", value=str(shape.gpus)),
+            Env(name="RLGEN_GPUS", value=str(shape.gpus * shape.nodes)),
             *([Env(name="RLGEN_PROCESSES", value=str(shape.processes))] if shape.processes > 1 else []),
             *([_hub_token(place)] if online else []),
             *([Env(name="RLGEN_ARTIFACTS", value=f"{SCRATCH}/artifacts")] if viewable else []),
         ],
-        resources=_resources(shape),
-        volumes=_volumes(shape),
+        resources=pod_resources(shape),
+        volumes=pod_volumes(shape),
         annotations={EXPECTED_MINUTES: f"{shape.minutes:g}"},
         labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"} | ({INTERNET: "true"} if online else {}),
         retry_strategy=RetryStrategy(
@@ -99,16 +99,17 @@ def close_template(image: str, place: Place) -> Container:
         image=image,
         command=["python"],
         args=["-m", "rlgen_k8s.tracking.close", "--status={{workflow.status}}"],
-        env=[*_environment(image, place), Env(name="RLGEN_FAILURES", value="{{workflow.failures}}")],
-        resources=_resources(shape),
-        volumes=_volumes(shape),
+        env=[*pod_environment(image, place), Env(name="RLGEN_FAILURES", value="{{workflow.failures}}")],
+        resources=pod_resources(shape),
+        volumes=pod_volumes(shape),
         labels={STAGE: "close"},
         retry_strategy=RetryStrategy(limit=3, retry_policy="Always", backoff=Backoff(duration="5s", factor=2)),
         security_context=_container_security(),
     )
 
 
-def _environment(image: str, place: Place) -> Sequence[Any]:
+def pod_environment(image: str, place: Place) -> Sequence[Any]:
+    """The variables of every pod."""
     return [
         Env(name="RLGEN_STORE", value="{{workflow.parameters.store}}"),
         Env(name="MLFLOW_TRACKING_URI", value="{{workflow.parameters.tracking}}"),
@@ -129,7 +130,8 @@ def _hub_token(place: Place) -> SecretEnv:
     return SecretEnv(name="HF_TOKEN", secret_name=place.hub_secret, secret_key="token", optional=True)
 
 
-def _resources(shape: PodShape) -> Resources:
+def pod_resources(shape: PodShape) -> Resources:
+    """What the container asks for."""
     return Resources(
         cpu_request=shape.cpu,
         memory_request=f"{shape.memory:g}Gi",
@@ -139,7 +141,7 @@ def _resources(shape: PodShape) -> Resources:
     )
 
 
-def _volumes(shape: PodShape) -> list[EmptyDirVolume]:
+def pod_volumes(shape: PodShape) -> list[EmptyDirVolume]:
     """All that a stage can write to. Shared memory counts as memory of the pod, so it is at most half of it."""
     return [
         EmptyDirVolume(name="scratch", mount_path=SCRATCH, size_limit=Quantity(f"{shape.disk:g}Gi")),

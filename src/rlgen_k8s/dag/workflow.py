@@ -5,6 +5,7 @@ from collections.abc import Collection
 from hera.workflows import DAG, Parameter, Task, Workflow
 from hera.workflows.models import ArtifactRepositoryRef, ExecutorConfig, Metadata, PodGC, TTLStrategy
 
+from rlgen_k8s.dag.gangs import gang_template
 from rlgen_k8s.dag.names import SETTINGS, STUDY, SUBMISSION, TASK_PARAMETERS, WORKFLOW_PARAMETERS
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.dag.place import CHART, Place, workflow_name
@@ -60,7 +61,9 @@ def build_workflow(
         online = {node.stage for node in todo if _from_the_hub(node)}
         images = {node.stage: image_vllm for node in todo if node.on_vllm}
         templates = {
-            stage: stage_template(stage, images.get(stage, image), shape, place, online=stage in online)
+            stage: gang_template(stage, images.get(stage, image), shape, place, place.gangs)
+            if shape.nodes > 1 and place.gangs
+            else stage_template(stage, images.get(stage, image), shape, place, online=stage in online)
             for stage, shape in shapes.items()
         }
         workflow.on_exit = close_template(image, place)

@@ -18,8 +18,8 @@ def hours(node: Node, estimates: Mapping[str, Estimate]) -> float:
 
 
 def gpu_hours(node: Node, estimates: Mapping[str, Estimate]) -> float:
-    """The same of each of its GPUs, summed."""
-    return hours(node, estimates) * node.shape.gpus
+    """The same of each of its GPUs, of all its pods, summed."""
+    return hours(node, estimates) * node.shape.gpus * node.shape.nodes
 
 
 def cost_table(verdicts: Sequence[Verdict], estimates: Mapping[str, Estimate]) -> Table:
@@ -36,7 +36,7 @@ def cost_table(verdicts: Sequence[Verdict], estimates: Mapping[str, Estimate]) -
         parts = sorted(estimate.memory.items(), key=lambda part: -part[1])
         table.add_row(
             node.name,
-            f"1 × {node.shape.gpus}" if node.shape.gpus else "1",
+            f"{node.shape.nodes} × {node.shape.gpus}" if node.shape.gpus else f"{node.shape.nodes}",
             f"{estimate.hours:.1f}",
             f"{gpu_hours(node, estimates):.1f}" if node.shape.gpus else "",
             gigabytes(estimate.store),

@@ -64,13 +64,14 @@ def _cost(verdict: Verdict, estimated: Mapping[str, Estimate]) -> str:
         return ""
     shape = verdict.node.shape
     gpus = f", {shape.gpus} GPUs" if shape.gpus else ""
-    return f"~{clock(3600 * hours(verdict.node, estimated))} × {shape.cpu:g} cores, {shape.memory:g} GiB{gpus}"
+    pods = f"{shape.nodes} × " if shape.nodes > 1 else ""
+    return f"~{clock(3600 * hours(verdict.node, estimated))} × {pods}{shape.cpu:g} cores, {shape.memory:g} GiB{gpus}"
 
 
 def _totals(name: str, verdicts: list[Verdict], estimated: Mapping[str, Estimate], uri: str) -> str:
     todo = [verdict.node for verdict in verdicts if verdict.runs]
     hits = [verdict.manifest for verdict in verdicts if verdict.manifest]
-    core_minutes = sum(60 * hours(node, estimated) * node.shape.cpu for node in todo)
+    core_minutes = sum(60 * hours(node, estimated) * node.shape.cpu * node.shape.nodes for node in todo)
     on_gpus = sum(gpu_hours(node, estimated) for node in todo)
     return (
         f"{name}: {len(hits)} hits ({size(sum(manifest.size for manifest in hits))}), {len(todo)} to run: "

@@ -39,7 +39,7 @@ PROCESSES = 2
 
 
 def rehearsal(study: Study, tiny: Study) -> Study:
-    """`study` with what is listed above taken from `tiny`. GPU requests and patience of its pods stay."""
+    """`study` with what is listed above taken from `tiny`. Numbers of pods and of their GPUs, and their patience, stay."""
     values, small = study.model_dump(), tiny.model_dump()
     values |= {name: small[name] for name in MADE_HERE}
     for stage, fields in SIZES.items():
@@ -51,7 +51,7 @@ def rehearsal(study: Study, tiny: Study) -> Study:
     prompts: int = values["grpo"]["prompts_per_step"]
     values["grpo"]["mini_batch_prompts"] = prompts * study.grpo.mini_batch_prompts // study.grpo.prompts_per_step
     values["pods"] = {
-        stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "patience")}
+        stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "nodes", "patience")}
         for stage, shape in values["pods"].items()
     }
     return Study.model_validate(values | {"name": f"{study.name}{SUFFIX}"})

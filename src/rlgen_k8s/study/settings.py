@@ -38,6 +38,13 @@ class PodShape(BaseModel):
         source="ours",
         ge=1,
     )
+    nodes: int = setting(
+        1,
+        doc="Pods that run the stage together, each of this shape; more than 1: a gang, through JobSet and Kueue.",
+        unit="pods",
+        source="ours",
+        ge=1,
+    )
     minutes: float = setting(
         1,
         doc="Expected duration, for `rlgen plan` and for what starts first.",
@@ -163,4 +170,16 @@ class Study(StageSettings):
                 raise ValueError(f"pods.{stage}: no such stage; the stages are {', '.join(STAGES)}")
             if shape.processes > 1 and stage != "stream":
                 raise ValueError(f"pods.{stage}.processes={shape.processes}: only stream shares its work; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _gangs_share_the_work(self) -> "Study":
+        for stage, shape in self.pods.items():
+            if shape.nodes > 1 and stage != "sft":
+                raise ValueError(f"pods.{stage}.nodes={shape.nodes}: only sft runs on several nodes; leave it at 1")
+            if stage == "sft" and self.sft.processes % shape.nodes:
+                raise ValueError(
+                    f"pods.sft.nodes={shape.nodes}: sft.processes={self.sft.processes} cannot be shared evenly; "
+                    "make it a multiple of nodes"
+                )
         return self

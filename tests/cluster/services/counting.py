@@ -76,19 +76,23 @@ def keep_stage_files(core: CoreV1Api, namespace: str) -> None:
         core.replace_namespaced_config_map(CONFIG_MAP, namespace, body)
 
 
-def workflow(nodes: list[Node], platform: Platform) -> Json:
-    """The workflow of these tasks as `rlgen submit` makes it; only where the stage's code is differs."""
-    submission = f"{STUDY}-{time.strftime('%Y%m%d')}-{secrets.token_hex(4)}"
-    place = Place(
+def place(platform: Platform) -> Place:
+    """The platform, with a submission of its own."""
+    return Place(
         store=platform.store,
         tracking=platform.tracking,
-        submission=submission,
+        submission=f"{STUDY}-{time.strftime('%Y%m%d')}-{secrets.token_hex(4)}",
         image=platform.image,
         service_account=platform.service_account,
         executor_service_account=platform.executor_service_account,
         store_secret=platform.store_secret,
+        gangs=platform.gangs,
     )
-    made: Json = build_workflow(study(), nodes, place=place).to_dict()
+
+
+def workflow(nodes: list[Node], platform: Platform) -> Json:
+    """The workflow of these tasks as `rlgen submit` makes it; only where the stage's code is differs."""
+    made: Json = build_workflow(study(), nodes, place=place(platform)).to_dict()
     made["metadata"]["annotations"][UNTIL_ANNOTATION] = json.dumps([nodes[-1].name])
     items = [{"key": path.replace("/", "."), "path": path} for path in FILES]
     for template in made["spec"]["templates"]:

@@ -8,6 +8,7 @@ from kubernetes.client import ApiClient, Configuration
 
 from rlgen_k8s.runners.argo.api import Cluster
 from rlgen_k8s.runners.argo.observe import observe
+from rlgen_k8s.runners.argo.workflows import WORKFLOWS
 
 
 def test_an_answer_that_nobody_expected_ends_the_watch_instead_of_leaving_it_waiting():
@@ -25,7 +26,7 @@ def test_an_answer_that_nobody_expected_ends_the_watch_instead_of_leaving_it_wai
     cluster = Cluster(ApiClient(Configuration(host=f"http://127.0.0.1:{server.server_port}")), "test", "rlgen")
 
     with pytest.raises(TypeError):
-        next(seen for seen in observe(cluster, "tiny-1a2b3c4d", interval=10.0) if seen is not None)
+        next(seen for seen in observe(cluster, WORKFLOWS, "tiny-1a2b3c4d", interval=10.0) if seen is not None)
 
     server.shutdown()
     server.server_close()

@@ -99,23 +99,6 @@ def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
         refuse_what_cannot_fit(study, nodes, found)
 
 
-def steps_of_a_queue(responses, length, at_once):
-    steps, waiting, writing = 0, responses, []
-    while waiting or writing:
-        joining = min(waiting, at_once - len(writing))
-        waiting, writing = waiting - joining, writing + [length] * joining
-        writing = [left - 1 for left in writing if left > 1]
-        steps += 1
-    return steps
-
-
-def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
-    model, cost = ARCHITECTURES["Qwen/Qwen3-32B"], CostSettings(response_tokens=100, decoding_utilization=1)
-    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
-    steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
-    assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
-
-
 def test_a_stream_on_eight_gpus_shares_forwards_evenly_and_waits_for_the_gpu_with_most_crosscoders():
     """Of ten crosscoders of two models and one of three, a GPU has two of two at least: 4 of 23 models."""
     hours = {}
@@ -135,6 +118,23 @@ def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
     parts = found["stream"].memory
     crosscoder = 4 * 2 * 4 * 3584 * 32768  # bytes of the weights of two with two models
     assert parts["weights"] == parts["gradients"] == parts["optimizer"] / 2 == 2 * parts["bf16 copies"] == crosscoder
+
+
+def steps_of_a_queue(responses, length, at_once):
+    steps, waiting, writing = 0, responses, []
+    while waiting or writing:
+        joining = min(waiting, at_once - len(writing))
+        waiting, writing = waiting - joining, writing + [length] * joining
+        writing = [left - 1 for left in writing if left > 1]
+        steps += 1
+    return steps
+
+
+def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
+    model, cost = ARCHITECTURES["Qwen/Qwen3-32B"], CostSettings(response_tokens=100, decoding_utilization=1)
+    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
+    steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
+    assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
 
 
 def test_what_costs_more_is_estimated_to_cost_more():
@@ -178,6 +178,16 @@ def test_what_cannot_fit_is_refused_with_the_setting_to_change(assignments, word
     with pytest.raises(UserError, match=words) as raised:
         refuse_what_cannot_fit(study, nodes, found)
     assert "\n" not in str(raised.value)
+
+
+def test_the_gpus_of_all_pods_of_a_gang_count():
+    wide = ("sft.processes=16", "pods.sft.nodes=2")
+    study, nodes, found = estimated("full-qwen25", *wide)
+    refuse_what_cannot_fit(study, nodes, found)
+    sft = next(node for node in nodes if node.name == "sft")
+    assert gpu_hours(sft, found) == pytest.approx(16 * found["sft"].hours)
+    with pytest.raises(UserError, match=r"its 2 pods have 4 GPUs each; set pods\.sft\.gpus=8$"):
+        refuse_what_cannot_fit(*estimated("full-qwen25", *wide, "pods.sft.gpus=4"))
 
 
 def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from rlgen_k8s.stages.gang import Gang
 from rlgen_k8s.stages.sft.config import command, deepspeed_config, environment, training_config
 from rlgen_k8s.stages.sft.settings import SftSettings
 
@@ -88,3 +89,19 @@ def test_deepspeed_takes_batch_and_precision_from_the_trainer(stage: int) -> Non
     assert made["zero_optimization"]["stage"] == stage
     assert {made[key] for key in made if key.startswith(("train_", "gradient_"))} == {"auto"}
     assert made["zero_optimization"].get("stage3_gather_16bit_weights_on_model_save", False) is (stage == 3)
+
+
+def test_the_pods_of_a_gang_share_the_processes_and_meet_at_the_first() -> None:
+    settings = SftSettings(processes=8)
+    alone = command(settings, Path("c.json"))
+    assert "--standalone" in alone and alone[alone.index("--nproc-per-node") + 1] == "8"
+    second = command(settings, Path("c.json"), Gang(nodes=2, rank=1, address="first", port=29500))
+    assert "--standalone" not in second
+    given = {word: second[second.index(word) + 1] for word in second if word.startswith("--n") or "master" in word}
+    assert given == {
+        "--nnodes": "2",
+        "--node-rank": "1",
+        "--master-addr": "first",
+        "--master-port": "29500",
+        "--nproc-per-node": "4",
+    }

@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api, CustomObjectsApi
-from kubernetes.config import ConfigException, list_kube_config_contexts, new_client_from_config
+from kubernetes.config import (
+    ConfigException,
+    list_kube_config_contexts,
+    load_incluster_config,
+    new_client_from_config,
+)
+from kubernetes.config.incluster_config import SERVICE_TOKEN_FILENAME
 from urllib3.exceptions import HTTPError
 
 from rlgen_k8s.errors import TryAgainError, UserError
@@ -18,6 +25,15 @@ DEFAULT_NAMESPACE = "rlgen"
 TRANSIENT = (429, 500, 502, 503, 504)
 TIMEOUT = (3.0, 20.0)
 """Seconds for connecting to the API server, and for its answer."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object of a CRD."""
+
+    group: str
+    version: str
+    plural: str
 
 
 @dataclass(frozen=True)
@@ -51,9 +67,7 @@ def connect(namespace: str | None = None) -> Cluster:
     """
     try:
         _, current = list_kube_config_contexts()
-        settings = Configuration()
-        settings.retries = False  # three silent tries of urllib3's would only delay the message
-        client = new_client_from_config(client_configuration=settings)
+        client = new_client_from_config(client_configuration=_settings())
     except ConfigException as error:
         raise UserError(
             f"kubeconfig: {str(error).rstrip('.')}; set KUBECONFIG or choose a context with "
@@ -61,6 +75,19 @@ def connect(namespace: str | None = None) -> Cluster:
         ) from error
     given = namespace or os.environ.get("RLGEN_NAMESPACE") or current["context"].get("namespace")
     return Cluster(client, current["name"], given or DEFAULT_NAMESPACE)
+
+
+def connect_inside() -> Cluster:
+    """The cluster that this pod runs in, as its service account may see it, and the pod's own namespace."""
+    load_incluster_config(client_configuration=(settings := _settings()))
+    namespace = Path(SERVICE_TOKEN_FILENAME).with_name("namespace").read_text().strip()
+    return Cluster(ApiClient(settings), "of this pod", namespace)
+
+
+def _settings() -> Configuration:
+    settings = Configuration()
+    settings.retries = False  # three silent tries of urllib3's would only delay the message
+    return settings
 
 
 @contextmanager

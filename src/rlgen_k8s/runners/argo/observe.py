@@ -1,4 +1,4 @@
-"""A workflow and its pods as they change: a thread that watches the API server, and comes back when it was away."""
+"""An object as it changes: a thread that watches the API server, and comes back when it was away."""
 
 import queue
 import threading
@@ -10,8 +10,7 @@ from kubernetes.client import ApiException
 from kubernetes.watch import Watch
 from urllib3.exceptions import HTTPError
 
-from rlgen_k8s.runners.argo.api import Cluster, brief, explain
-from rlgen_k8s.runners.argo.workflows import GROUP, PLURAL, VERSION
+from rlgen_k8s.runners.argo.api import Cluster, Kind, brief, explain
 
 ONE_WATCH_SECONDS = 30
 """A watch is renewed so often; a connection that died in silence is noticed after this time."""
@@ -20,17 +19,17 @@ PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Seen:
-    """The workflow now, or why nothing can be said: `gone` for good, or `away` for the moment."""
+    """The object now, or why nothing can be said: `gone` for good, or `away` for the moment."""
 
-    workflow: dict[str, Any] | None = None
+    found: dict[str, Any] | None = None
     gone: bool = False
     away: str = ""
 
 
-def observe(cluster: Cluster, name: str, interval: float) -> Iterator[Seen | None]:
-    """What is seen of the workflow `name`, for ever; None after each `interval` seconds without news."""
+def observe(cluster: Cluster, kind: Kind, name: str, interval: float) -> Iterator[Seen | None]:
+    """What is seen of the object `name`, for ever; None after each `interval` seconds without news."""
     news: queue.Queue[Seen | Exception] = queue.Queue()
-    threading.Thread(target=_follow, args=(cluster, name, news), daemon=True).start()
+    threading.Thread(target=_follow, args=(cluster, kind, name, news), daemon=True).start()
     while True:
         try:
             seen = news.get(timeout=interval)
@@ -42,11 +41,11 @@ def observe(cluster: Cluster, name: str, interval: float) -> Iterator[Seen | Non
         yield seen
 
 
-def _follow(cluster: Cluster, name: str, news: "queue.Queue[Seen | Exception]") -> None:
+def _follow(cluster: Cluster, kind: Kind, name: str, news: "queue.Queue[Seen | Exception]") -> None:
     pause = threading.Event()
     while True:
         try:
-            for event in _events(cluster, name):
+            for event in _events(cluster, kind, name):
                 gone = event["type"] == "DELETED"
                 news.put(Seen(event["object"], gone=gone))
         except (ApiException, HTTPError, OSError) as error:
@@ -58,14 +57,14 @@ def _follow(cluster: Cluster, name: str, news: "queue.Queue[Seen | Exception]") 
             return
 
 
-def _events(cluster: Cluster, name: str) -> Iterator[dict[str, Any]]:
-    """The workflow as it is, then every change of it, for a while. A workflow that is not there is told as deleted."""
+def _events(cluster: Cluster, kind: Kind, name: str) -> Iterator[dict[str, Any]]:
+    """The object as it is, then every change of it, for a while. One that is not there is told as deleted."""
     events = Watch().stream(
         cluster.custom.list_namespaced_custom_object,
-        GROUP,
-        VERSION,
+        kind.group,
+        kind.version,
         cluster.namespace,
-        PLURAL,
+        kind.plural,
         field_selector=f"metadata.name={name}",
         timeout_seconds=ONE_WATCH_SECONDS,
         _request_timeout=(3, ONE_WATCH_SECONDS + 5),

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from kubernetes.client import ApiException
 
+from rlgen_k8s.dag.place import Gangs
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import Cluster, read, talking
 from rlgen_k8s.runners.argo.forward import forward, is_service
@@ -40,8 +41,17 @@ class Platform:
     executor_service_account: str
     store_secret: str
     chart_version: str
+    launcher_service_account: str
+    queue: str
+    """Of gangs; empty where the platform takes none."""
+    queue_priority: str
     uid: str
     """Tells this platform from every other one that may share the store."""
+
+    @property
+    def gangs(self) -> Gangs | None:
+        """What the workflow needs to know of it."""
+        return Gangs(self.queue, self.queue_priority, self.launcher_service_account) if self.queue else None
 
 
 def read_platform(cluster: Cluster) -> Platform:

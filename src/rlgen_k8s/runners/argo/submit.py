@@ -126,6 +126,7 @@ def _send(
             service_account=platform.service_account,
             executor_service_account=platform.executor_service_account,
             store_secret=platform.store_secret,
+            gangs=platform.gangs,
         ),
         name=name,
     )

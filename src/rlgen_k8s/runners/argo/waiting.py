@@ -1,7 +1,7 @@
 """Why tasks wait: looked up now and then, while any does."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubernetes.client import ApiException
@@ -10,6 +10,7 @@ from urllib3.exceptions import HTTPError
 from rlgen_k8s.dag.names import TASK
 from rlgen_k8s.runners.argo import pending
 from rlgen_k8s.runners.argo.api import Cluster, read
+from rlgen_k8s.runners.gang.queue import reason, workloads
 from rlgen_k8s.runners.states import Phase, TaskState
 
 LOOK_SECONDS = 3.0
@@ -24,18 +25,30 @@ class Waiting:
     _looked: float = field(default=float("-inf"), init=False)
     _known: dict[str, str] = field(default_factory=dict, init=False)
 
-    def reasons(self, tasks: Sequence[TaskState]) -> dict[str, str]:
-        """A line for each pending task of which Kubernetes says more than Argo does."""
-        if not any(task.phase is Phase.PENDING for task in tasks):
+    def reasons(self, tasks: Sequence[TaskState], gangs: Mapping[str, str]) -> dict[str, str]:
+        """A line for each waiting task of which Kubernetes says more than Argo does.
+
+        `gangs` are the tasks that several pods run, by JobSet: those wait while Argo sees their launcher run.
+        """
+        waiting = {task.name for task in tasks if task.phase is Phase.PENDING}
+        launched = {task.name for task in tasks if task.phase is Phase.RUNNING}
+        queued = {jobset: task for jobset, task in gangs.items() if task in launched}
+        if not waiting and not queued:
             return {}
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
             try:
-                self._known = self._look()
+                self._known = self._look() | (self._queued(queued) if queued else {})
             except (ApiException, HTTPError):
                 self._known = {}  # no right to list, or no API server: the watch tells the latter
-        waiting = {task.name for task in tasks if task.phase is Phase.PENDING}
+        waiting.update(queued.values())
         return {task: said for task, said in self._known.items() if task in waiting and said}
+
+    def _queued(self, gangs: Mapping[str, str]) -> dict[str, str]:
+        """What Kueue says of the JobSets of these tasks."""
+        known = workloads(self.cluster)
+        said = {task: reason(known, jobset) for jobset, task in gangs.items()}
+        return {task: words for task, words in said.items() if words}
 
     def _look(self) -> dict[str, str]:
         core, namespace = self.cluster.core, self.cluster.namespace

@@ -13,10 +13,19 @@ from rlgen_k8s.runners.argo.api import Cluster, connect
 from rlgen_k8s.runners.argo.observe import observe
 from rlgen_k8s.runners.argo.platform import read_platform, shared_store
 from rlgen_k8s.runners.argo.waiting import Waiting
-from rlgen_k8s.runners.argo.workflows import UNTIL_ANNOTATION, Workflow, ended, find, name_of, phase_of
+from rlgen_k8s.runners.argo.workflows import (
+    UNTIL_ANNOTATION,
+    WORKFLOWS,
+    Workflow,
+    ended,
+    find,
+    gangs,
+    name_of,
+    phase_of,
+)
 from rlgen_k8s.runners.home import home
 from rlgen_k8s.runners.reports import copy_report
-from rlgen_k8s.runners.states import FAILURES, TaskState
+from rlgen_k8s.runners.states import FAILURES, Phase, TaskState
 from rlgen_k8s.runners.view import LiveView, PlainView, View, clock
 from rlgen_k8s.study.settings import Study
 
@@ -45,7 +54,7 @@ def _follow(cluster: Cluster, name: str, view: View) -> tuple[Workflow | None, l
     workflow: Workflow | None = None
     away = ""
     waiting = Waiting(cluster, name)
-    for seen in observe(cluster, name, TICK_SECONDS):
+    for seen in observe(cluster, WORKFLOWS, name, TICK_SECONDS):
         if seen is not None and seen.away:
             if not away:
                 view.event("api", f"not reachable ({seen.away}); trying again, the workflow goes on meanwhile")
@@ -56,18 +65,23 @@ def _follow(cluster: Cluster, name: str, view: View) -> tuple[Workflow | None, l
             away = ""
             if seen.gone:
                 return None, []
-            workflow = seen.workflow
+            workflow = seen.found
         if workflow is None:
             continue
         tasks = status.states(workflow)
-        reasons = {} if away or ended(workflow) else waiting.reasons(tasks)
-        tasks = [replace(task, message=reasons.get(task.name) or task.message) for task in tasks]
+        reasons = {} if away or ended(workflow) else waiting.reasons(tasks, gangs(workflow))
+        tasks = [_waiting(task, reasons.get(task.name)) for task in tasks]
         changes.tell(shown, tasks, name, view)
         view.update(tasks)
         shown = {task.name: task for task in tasks}
         if ended(workflow):
             return workflow, tasks
     raise AssertionError("observe never ends")
+
+
+def _waiting(task: TaskState, reason: str | None) -> TaskState:
+    """The task, waiting if there is a reason: the launcher of a gang runs while the gang does not."""
+    return replace(task, phase=Phase.PENDING, message=reason) if reason else task
 
 
 def _conclude(cluster: Cluster, workflow: Workflow, tasks: list[TaskState], console: Console) -> int:

@@ -5,12 +5,13 @@ from typing import Any
 
 from kubernetes.client import ApiException
 
-from rlgen_k8s.dag.names import SETTINGS, STUDY
+from rlgen_k8s.dag.names import JOBSET, SETTINGS, STUDY, gang_name
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.runners.argo.api import TIMEOUT, Cluster, read, talking
+from rlgen_k8s.runners.argo.api import TIMEOUT, Cluster, Kind, read, talking
 from rlgen_k8s.store.keys import address_of
 
 GROUP, VERSION, PLURAL = "argoproj.io", "v1alpha1", "workflows"
+WORKFLOWS = Kind(GROUP, VERSION, PLURAL)
 UNTIL_ANNOTATION = "rlgen-k8s/until"
 """Where the run was to stop, as JSON: what `rlgen resubmit` needs beside the settings."""
 ENDED = ("Succeeded", "Failed", "Error")
@@ -74,6 +75,11 @@ def free_name(base: str, taken: Iterable[str]) -> str:
 
 def addresses(workflow: Workflow) -> set[str]:
     """The addresses of the results that a workflow makes."""
+    return set(_addresses(workflow).values())
+
+
+def _addresses(workflow: Workflow) -> dict[str, str]:
+    """The same by task."""
     tasks = [task for template in workflow["spec"]["templates"] for task in template.get("dag", {}).get("tasks", ())]
     keys = {
         task["name"]: parameter["value"]
@@ -81,7 +87,18 @@ def addresses(workflow: Workflow) -> set[str]:
         for parameter in task["arguments"]["parameters"]
         if parameter["name"] == "key"
     }
-    return {address_of(task["template"], keys[task["name"]]) for task in tasks}
+    return {task["name"]: address_of(task["template"], keys[task["name"]]) for task in tasks}
+
+
+def gangs(workflow: Workflow) -> dict[str, str]:
+    """The tasks that several pods run, by the names of their JobSets."""
+    templates = {
+        template["name"]
+        for template in workflow["spec"]["templates"]
+        if any(variable["name"] == JOBSET for variable in template.get("container", {}).get("env", ()))
+    }
+    parts = {task: address.split("/") for task, address in _addresses(workflow).items()}
+    return {gang_name(stage, key): task for task, (stage, key) in parts.items() if stage in templates}
 
 
 def already_running(wanted: Collection[str], workflows: Iterable[Workflow]) -> str | None:

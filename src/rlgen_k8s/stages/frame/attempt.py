@@ -1,5 +1,6 @@
 """The stage's own process: inputs, the stage, publication. The process above it (`run`) sees to the rest."""
 
+import secrets
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.processes.child import ChildError
@@ -15,10 +17,11 @@ from rlgen_k8s.stages.frame import budget
 from rlgen_k8s.stages.frame.ending import TerminatedError, no_room, raise_on_signals, stop_descendants
 from rlgen_k8s.stages.frame.lifeline import Lifeline
 from rlgen_k8s.stages.frame.outage import patiently
-from rlgen_k8s.stages.frame.progress import Progress
+from rlgen_k8s.stages.frame.progress import Progress, say
 from rlgen_k8s.stages.frame.resume import StoredResume
 from rlgen_k8s.stages.frame.scratch import scratch_folder
 from rlgen_k8s.stages.frame.task import Task
+from rlgen_k8s.stages.gang import gang_of
 from rlgen_k8s.store.manifest import Manifest
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.store.results import Attempt, Store
@@ -41,7 +44,7 @@ def attempt(work: Work) -> int:
     """Make and publish the result; the exit code. What went wrong is on stderr, and its first line on the lifeline."""
     raise_on_signals()
     try:
-        manifest = _make(work)
+        said = _make(work)
     except (UserError, TryAgainError, ChildError, TerminatedError) as error:
         print(error, file=sys.stderr, flush=True)
         work.line.say(str(error))
@@ -50,12 +53,11 @@ def attempt(work: Work) -> int:
         traceback.print_exc()
         work.line.say(f"{type(error).__name__}: {error}")
         return 1
-    task = work.task
-    print(f"{task.name}: {task.address} published, {len(manifest.files)} files, {manifest.size} bytes", flush=True)
+    print(f"{work.task.name}: {work.task.address} {said}", flush=True)
     return 0
 
 
-def _make(work: Work) -> Manifest:
+def _make(work: Work) -> str:
     store = open_store(work.environ["RLGEN_STORE"], work.environ)
     with scratch_folder(work.environ) as scratch:
         inputs = {}
@@ -63,7 +65,22 @@ def _make(work: Work) -> Manifest:
             for name, reference in work.task.identity.inputs.items():
                 to = scratch / "inputs" / name
                 inputs[name] = patiently(partial(store.fetch, reference, to), work.line.beat)
-        return _publish(work, store, inputs, scratch)
+        if gang_of(work.environ).helps:
+            _help(work, store, inputs, scratch)
+            return "left to the first pod to publish"
+        manifest = _publish(work, store, inputs, scratch)
+    return f"published, {len(manifest.files)} files, {manifest.size} bytes"
+
+
+def _help(work: Work, store: Store, inputs: Mapping[str, Path], scratch: Path) -> None:
+    """Run the stage for another pod's result: nothing of it is kept here."""
+    points = StoredResume(store, work.task.address, secrets.token_hex(4), scratch)
+    (scratch / "out").mkdir()
+    try:
+        with _room(work, scratch):
+            work.task.stage.load()(_context(work, inputs, scratch / "out", scratch, points, lambda done, total: None))
+    finally:
+        stop_descendants()
 
 
 @contextmanager
@@ -85,18 +102,8 @@ def _publish(work: Work, store: Store, inputs: Mapping[str, Path], scratch: Path
     opened = store.open_attempt(task.address, scratch)
     print(f"{task.name}: {task.address}, attempt {opened.id}", flush=True)
     resume = StoredResume(store, task.address, opened.id, scratch)
-    progress = Progress(progress_file(work.environ), beat)
-    # A folder of its own: what is left here of inputs and downloads is none of the stage's business.
-    (scratch / "work").mkdir()
-    context = Context(
-        settings=task.settings,
-        inputs=inputs,
-        out=opened.out,
-        scratch=scratch / "work",
-        resume=_Beating(resume, beat),
-        progress=progress,
-        metrics=_both(work.tracked.log, beat),
-    )
+    progress = Progress(progress_file(work.environ), beat, say if gang_of(work.environ).nodes > 1 else None)
+    context = _context(work, inputs, opened.out, scratch, resume, progress)
     try:
         with _room(work, opened.out, scratch):
             task.stage.load()(context)
@@ -108,6 +115,27 @@ def _publish(work: Work, store: Store, inputs: Mapping[str, Path], scratch: Path
     resume.clear()
     budget.clear(store, task.address)
     return manifest
+
+
+def _context(
+    work: Work,
+    inputs: Mapping[str, Path],
+    out: Path,
+    scratch: Path,
+    resume: StoredResume,
+    progress: Callable[[int, int], None],
+) -> Context[Any]:
+    # A folder of its own: what is left here of inputs and downloads is none of the stage's business.
+    (scratch / "work").mkdir()
+    return Context(
+        settings=work.task.settings,
+        inputs=inputs,
+        out=out,
+        scratch=scratch / "work",
+        resume=_Beating(resume, work.line.beat, keeps=not gang_of(work.environ).helps),
+        progress=progress,
+        metrics=_both(work.tracked.log, work.line.beat),
+    )
 
 
 def _close(store: Store, opened: Attempt) -> None:
@@ -124,12 +152,15 @@ class _Beating:
 
     points: StoredResume
     beat: Callable[[], None]
+    keeps: bool
+    """A helper keeps none: the first pod's are for all."""
 
     def newest(self) -> ResumePoint | None:
         return patiently(self.points.newest, self.beat)
 
     def save(self, step: int, folder: Path) -> None:
-        patiently(lambda: self.points.save(step, folder), self.beat)
+        if self.keeps:
+            patiently(lambda: self.points.save(step, folder), self.beat)
 
 
 def _both(log: Metrics, beat: Callable[[], None]) -> Metrics:

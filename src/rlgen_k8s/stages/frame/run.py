@@ -2,7 +2,7 @@
 
 Reads `RLGEN_STORE`, `RLGEN_SCRATCH`, `ARGO_PROGRESS_FILE`, `RLGEN_PATIENCE` (minutes without progress after which an
 attempt is ended; none: never), `RLGEN_MEMORY` (GiB, for a message), `RLGEN_GPUS`, `RLGEN_ARTIFACTS` (a folder for a
-copy of the result that a person looks at), and what tracking reads.
+copy of the result that a person looks at), what `stages/gang.py` reads, and what tracking reads.
 """
 
 import secrets
@@ -22,6 +22,7 @@ from rlgen_k8s.stages.frame.memory import oom_kills
 from rlgen_k8s.stages.frame.progress import Progress
 from rlgen_k8s.stages.frame.task import Task
 from rlgen_k8s.stages.frame.watch import Ended, told_to_stop, watch
+from rlgen_k8s.stages.gang import gang_of
 from rlgen_k8s.store.manifest import Manifest
 from rlgen_k8s.store.open import open_store
 from rlgen_k8s.store.results import Store
@@ -55,6 +56,9 @@ def _make(task: Task, store: Store, environ: Mapping[str, str]) -> int:
     # What is read should nothing here live to say more.
     leave_message(f"killed; if for want of memory, raise pods.{stage}.memory (now {memory} GiB)")
     line, began, kills = Lifeline(), time.monotonic(), oom_kills()
+    gang = gang_of(environ)
+    if gang.helps:  # silent while it works: the first pod's watch and the JobSet see to its end
+        environ = {name: value for name, value in environ.items() if name not in ("RLGEN_PATIENCE", "RLGEN_SUBMISSION")}
     beside = start_beside(environ)
     identity = task.identity
     tracked = open_stage_run(task.name, stage, identity.key, identity.settings, identity.inputs, environ)
@@ -62,7 +66,7 @@ def _make(task: Task, store: Store, environ: Mapping[str, str]) -> int:
     patience = 60 * float(environ.get("RLGEN_PATIENCE") or "inf")
     ended = watch(lambda: attempt(work), line, patience, beside.processes)
     code, words = verdict(ended, line.words, stage, environ, oom_kills() - kills)
-    if code == TryAgainError.exit_code:
+    if code == TryAgainError.exit_code and gang.nodes == 1:  # the launcher of a gang counts for all of it
         code, words = spend(store, task.address, secrets.token_hex(4), words, environ)
     if words != line.words:
         print(words, file=sys.stderr, flush=True)

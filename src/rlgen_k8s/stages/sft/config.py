@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlgen_k8s.stages.gang import ALONE, Gang
 from rlgen_k8s.stages.sft.settings import SftSettings
 
 
@@ -83,12 +84,19 @@ def deepspeed_config(stage: int) -> dict[str, Any]:
     }
 
 
-def command(settings: SftSettings, config: Path) -> list[str]:
-    """The command that trains: one process, or torchrun's where DeepSpeed shares the work."""
+def command(settings: SftSettings, config: Path, gang: Gang = ALONE) -> list[str]:
+    """The command that trains: one process, or torchrun's where DeepSpeed shares the work; a gang's pods take equal
+    parts of the processes."""
     program = ["-m", "rlgen_k8s.stages.sft.train", str(config)]
     if settings.deepspeed_stage is None:
         return [sys.executable, *program]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(settings.processes)]
+    meeting = ["--standalone"]
+    if gang.nodes > 1:
+        meeting = [
+            *("--nnodes", str(gang.nodes), "--node-rank", str(gang.rank)),
+            *("--master-addr", gang.address, "--master-port", str(gang.port)),
+        ]
+    launcher = ["-m", "torch.distributed.run", *meeting, "--nproc-per-node", str(settings.processes // gang.nodes)]
     return [sys.executable, *launcher, *program]
 
 

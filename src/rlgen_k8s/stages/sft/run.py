@@ -1,6 +1,7 @@
 """Full-parameter SFT on the traces with LLaMA-Factory; five checkpoints, one each fifth of the training."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.load import load_tokenizer
 from rlgen_k8s.processes.child import ChildError, run_child
 from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.gang import gang_of
 from rlgen_k8s.stages.sft import files
 from rlgen_k8s.stages.sft.config import command, environment, training_config
 from rlgen_k8s.stages.sft.plan import save_points, total_steps
@@ -22,7 +24,7 @@ def run(context: Context[SftSettings]) -> None:
     load_tokenizer(base)  # names what is wrong with the folder before a trainer starts
     with (traces / "traces.jsonl").open() as lines:
         points = save_points(total_steps(sum(1 for _ in lines), settings.batch, settings.epochs))
-    on_gpu = torch.cuda.is_available()
+    on_gpu, gang = torch.cuda.is_available(), gang_of(os.environ)
     output = context.scratch / "training"
     resume_from = files.restore(context.resume, output)
     config = context.scratch / "config.json"
@@ -35,7 +37,7 @@ def run(context: Context[SftSettings]) -> None:
     follow = Follow(context, output, points)
     try:
         run_child(
-            command(settings, config),
+            command(settings, config, gang),
             name="LLaMA-Factory",
             env=environment(settings, context.scratch / "datasets-cache", on_gpu=on_gpu),
             cwd=context.scratch,
@@ -46,7 +48,8 @@ def run(context: Context[SftSettings]) -> None:
         if follow.user_error:
             raise UserError(follow.user_error) from error
         raise
-    files.publish(output, points, base, context.out)
+    if not gang.helps:
+        files.publish(output, points, base, context.out)
 
 
 class Follow:

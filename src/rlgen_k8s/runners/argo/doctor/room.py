@@ -35,7 +35,7 @@ def nodes_verdict(listed: Sequence[Mapping[str, Any]], todo: Iterable[Node]) -> 
     largest = {name: max(size.get(name, 0.0) for size in sizes) for name in ("cpu", "memory", GPU)}
     has = f"{largest['cpu']:g} cores, {largest['memory'] / GIB:.1f} GiB, {largest[GPU]:g} GPUs"
     problems = []
-    for stage, shape in _shapes(todo).items():
+    for stage, shape in shapes(todo).items():
         wants = requests(shape)
         if any(all(size.get(name, 0.0) >= amount for name, amount in wants.items()) for size in sizes):
             continue
@@ -59,7 +59,8 @@ def requests(shape: PodShape) -> dict[str, float]:
     return {name: amount for name, amount in asked.items() if amount}
 
 
-def _shapes(todo: Iterable[Node]) -> dict[str, PodShape]:
+def shapes(todo: Iterable[Node]) -> dict[str, PodShape]:
+    """The shapes of the tasks' pods, by stage."""
     return {node.stage: node.shape for node in todo}
 
 
@@ -92,10 +93,11 @@ def quotas_verdict(listed: Sequence[Mapping[str, Any]], todo: Iterable[Node]) ->
     never, later = [], []
     for quota in listed:
         hard, used = quota["status"].get("hard", {}), quota["status"].get("used", {})
-        for stage, shape in _shapes(todo).items():
-            for name, amount in quota_use(shape).items():
+        for stage, shape in shapes(todo).items():
+            for name, of_one in quota_use(shape).items():
                 if name not in hard:
                     continue
+                amount = of_one * shape.nodes
                 limit, taken = quantity(hard[name]), quantity(used.get(name, "0"))
                 line = (
                     f"{stage}: {name} of {quota['metadata']['name']} is {hard[name]}, {used.get(name, '0')} of it used"

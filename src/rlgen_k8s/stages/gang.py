@@ -1,0 +1,31 @@
+"""The pods that run one stage together, as one of them sees it. A stage that several pods run asks for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gang:
+    """One of `nodes` pods. The first makes the result; the others help."""
+
+    nodes: int = 1
+    rank: int = 0
+    address: str = ""
+    """Where the first pod is."""
+    port: int = 0
+
+    @property
+    def helps(self) -> bool:
+        """Whether another pod makes the result."""
+        return self.rank > 0
+
+
+ALONE = Gang()
+"""A pod of its own."""
+
+
+def gang_of(environ: Mapping[str, str]) -> Gang:
+    """By torchrun's names: `NNODES`, `NODE_RANK`, `MASTER_ADDR`, `MASTER_PORT`; without them a pod is alone."""
+    if "NNODES" not in environ:
+        return ALONE
+    return Gang(int(environ["NNODES"]), int(environ["NODE_RANK"]), environ["MASTER_ADDR"], int(environ["MASTER_PORT"]))

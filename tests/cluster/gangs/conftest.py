@@ -1,0 +1,126 @@
+"""Given a stage that two pods run, on a cluster with JobSet and Kueue: `make cluster QUEUES=1`, `queues.enabled=true`.
+
+The quota of `values/dev.yaml` lets one of the gangs below in at a time.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from minio import Minio
+from tests.cluster.conftest import Cluster
+from tests.cluster.services import counting
+from tests.cluster.services.conftest import listener, platform
+from tests.cluster.services.counting import CONFIG_MAP, FILES, FOLDER, Counting
+
+from rlgen_k8s.dag.names import JOBSET
+from rlgen_k8s.runners.argo.platform import Platform
+from rlgen_k8s.runners.gang.jobsets import JOBSETS
+from rlgen_k8s.study.settings import PodShape
+
+__all__ = ["listener", "platform"]
+SHAPE = PodShape(cpu=0.55, memory=2, disk=1, nodes=2)
+SOON = 120
+# The launcher's command, once the stage is registered.
+LAUNCHER = f"""
+import runpy, sys
+runpy.run_path("{FOLDER}/{FILES[0]}")
+from rlgen_k8s.runners.gang.__main__ import main
+sys.exit(main())
+"""
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Gang:
+    """A workflow whose one task two pods run."""
+
+    cluster: Cluster
+    name: str
+    address: str
+
+    @property
+    def jobset_name(self) -> str:
+        return self.address.replace("/", "-")
+
+    def jobset(self) -> Json | None:
+        """As it is now."""
+        place = (JOBSETS.group, JOBSETS.version, self.cluster.namespace, JOBSETS.plural)
+        listed = self.cluster.custom.list_namespaced_custom_object(*place)["items"]
+        return next((one for one in listed if one["metadata"]["name"] == self.jobset_name), None)
+
+    def remove_jobset(self) -> None:
+        """As somebody who cleans up does."""
+        place = (JOBSETS.group, JOBSETS.version, self.cluster.namespace, JOBSETS.plural)
+        self.cluster.custom.delete_namespaced_custom_object(*place, self.jobset_name)
+
+    def launcher(self, after: tuple[str, ...] = ()) -> str:
+        """The pod of the launcher, once it runs; none of those in `after`."""
+        labels = {"workflows.argoproj.io/workflow": self.name, "workflows.argoproj.io/completed": "false"}
+
+        def runs(pod: Json) -> bool:
+            return pod["metadata"]["name"] not in after and _runs(pod)
+
+        return str(self.cluster.wait_pods(labels, runs, SOON)["metadata"]["name"])
+
+    def pod(self, rank: int, after: tuple[str, ...] = ()) -> Json:
+        """A pod of the gang, once it runs; none with a uid in `after`."""
+        labels = {
+            "jobset.sigs.k8s.io/jobset-name": self.jobset_name,
+            "batch.kubernetes.io/job-completion-index": str(rank),
+        }
+        return self.cluster.wait_pods(labels, lambda pod: pod["metadata"]["uid"] not in after and _runs(pod), SOON)
+
+    def log(self, pod: str) -> str:
+        """What it has written so far."""
+        return str(self.cluster.core.read_namespaced_pod_log(pod, self.cluster.namespace, container="main"))
+
+    def end(self, timeout: float = 300) -> list[Json]:
+        """The attempts of its launcher, after a good end."""
+        ended = self.cluster.end(self.name, timeout)
+        assert ended["status"]["phase"] == "Succeeded", json.dumps(ended["status"])[:4000]
+        assert self.cluster.store.manifest(self.address) is not None
+        (task,) = next(node for node in ended["spec"]["templates"] if "dag" in node)["dag"]["tasks"]
+        return self.cluster.attempts(self.name, task["name"])
+
+
+def _runs(pod: Json) -> bool:
+    states = {one["name"]: one.get("state") or {} for one in pod["status"].get("containerStatuses") or ()}
+    return "running" in states.get("main", {})
+
+
+@pytest.fixture
+def gang(cluster: Cluster, platform: Platform, listener: Minio) -> Iterator[Callable[..., Gang]]:
+    """Submit a workflow in which two pods count; what is left of it in the end is removed."""
+    counting.keep_stage_files(cluster.core, cluster.namespace)
+    made: list[Gang] = []
+
+    def submit(**settings: Any) -> Gang:
+        node = counting.node(shape=SHAPE, **settings)
+        manifest = counting.workflow([node], platform)
+        _in_both(next(one for one in manifest["spec"]["templates"] if one["name"] == "counting"))
+        name = manifest["metadata"]["name"]
+        submission = counting.announce(manifest, [node], cluster.store)
+        Counting(cluster, name, node.name, node.address, submission, manifest, listener).create()
+        made.append(Gang(cluster, name, node.address))
+        return made[-1]
+
+    yield submit
+    for one in made:
+        cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
+        cluster.store.delete(one.address)
+
+
+def _in_both(template: Json) -> None:
+    """Give the stage's code to the pods of the gang, and to their launcher."""
+    variable = next(one for one in template["container"]["env"] if one["name"] == JOBSET)
+    jobset = json.loads(variable["value"])
+    pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    pod["containers"][0]["command"] = template["container"]["command"]
+    pod["containers"][0]["volumeMounts"].append(template["container"]["volumeMounts"][-1])
+    pod["volumes"].append(template["volumes"][-1])
+    assert pod["volumes"][-1]["configMap"]["name"] == CONFIG_MAP
+    variable["value"] = json.dumps(jobset)
+    template["container"]["command"] = ["python", "-c", LAUNCHER]

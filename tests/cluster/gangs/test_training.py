@@ -1,0 +1,114 @@
+"""SFT with DeepSpeed over gloo, its two processes in one pod and in two: the models are the same, whatever happens."""
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.conftest import Cluster
+from tests.cluster.gangs.conftest import Gang
+from tests.cluster.services import counting
+from tests.local.test_sft_training import MICRO, inputs
+
+from rlgen_k8s.dag.nodes import Input, Node
+from rlgen_k8s.dag.workflow import build_workflow
+from rlgen_k8s.runners.argo.platform import Platform
+from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.registry import STAGES
+from rlgen_k8s.stages.settings import StageSettings
+from rlgen_k8s.stages.traces.settings import TracesSettings
+from rlgen_k8s.store.manifest import Identity
+from rlgen_k8s.study.settings import PodShape
+
+__all__ = ["inputs"]
+SETTINGS = MICRO.model_copy(update={"deepspeed_stage": 3, "processes": 2, "per_device_batch": 8})
+Train = Callable[..., Gang]
+
+
+@pytest.fixture(scope="module")
+def given(cluster: Cluster, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    """The model and the traces of the local tests, in the cluster's store."""
+    seed = secrets.randbelow(10**9)
+    made = []
+    stages: dict[str, tuple[str, StageSettings]] = {
+        "base": ("model", ModelSettings(seed=seed)),
+        "traces": ("traces", TracesSettings(seed=seed)),
+    }
+    for name, (stage, settings) in stages.items():
+        node = Node(name, stage, settings, {}, PodShape())
+        identity = Identity(
+            stage=stage, version=STAGES[stage].version, settings=node.settings_json, inputs=node.input_addresses
+        )
+        attempt = cluster.store.open_attempt(node.address, tmp_path_factory.mktemp(name))
+        shutil.copytree(inputs[name], attempt.out, dirs_exist_ok=True)
+        cluster.store.publish(attempt, identity)
+        cluster.store.close(attempt)
+        made.append(node)
+    yield made
+    for node in made:
+        cluster.store.delete(node.address)
+
+
+@pytest.fixture(scope="module")
+def train(cluster: Cluster, platform: Platform, given: list[Node]) -> Iterator[Train]:
+    """Submit the training on so many nodes."""
+    started = []
+
+    def submit(nodes: int) -> Gang:
+        reads = {node.name: Input(node) for node in given}
+        shape = PodShape(cpu=1 / nodes, memory=5, disk=4, nodes=nodes, patience=10)
+        node = Node("sft", "sft", SETTINGS, reads, shape)
+        name = f"sft-{secrets.token_hex(4)}"
+        place, finished = counting.place(platform), {node.name for node in given}
+        workflow = build_workflow(counting.study(), [*given, node], finished=finished, place=place, name=name)
+        cluster.custom.create_namespaced_custom_object(*cluster.workflows, workflow.to_dict())
+        started.append(Gang(cluster, name, node.address))
+        return started[-1]
+
+    yield submit
+    for one in started:
+        cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
+    cluster.store.delete(started[0].address)
+
+
+def files(gang: Gang) -> dict[str, str]:
+    """SHA-256 of each published file, by its path; of the curve, which holds times, nothing."""
+    manifest = gang.cluster.store.manifest(gang.address)
+    return {entry.path: entry.sha256 for entry in manifest.files if entry.path.endswith(".safetensors")}
+
+
+@pytest.fixture(scope="module")
+def alone(cluster: Cluster, train: Train) -> dict[str, str]:
+    """What one pod with both processes makes."""
+    one = train(1)
+    one.end(400)
+    made = files(one)
+    assert len(made) == 5
+    cluster.store.delete(one.address)
+    return made
+
+
+@pytest.mark.timeout(900)
+def test_two_pods_make_the_models_that_one_makes(cluster: Cluster, train: Train, alone: dict[str, str]) -> None:
+    two = train(2)
+    [attempt] = two.end(400)
+    assert files(two) == alone, attempt
+    cluster.store.delete(two.address)
+
+
+@pytest.mark.timeout(900)
+def test_a_gang_that_loses_a_pod_goes_on_from_a_checkpoint_of_both(
+    cluster: Cluster, train: Train, alone: dict[str, str], listener: Any
+) -> None:
+    two = train(2)
+    task = counting.Counting(cluster, two.name, "sft", two.address, "", {}, listener)
+    second = two.pod(1)["metadata"]["name"]
+    task.stored("resume/", "manifest.json", lambda key: True)
+
+    cluster.core.delete_namespaced_pod(second, cluster.namespace, grace_period_seconds=0)
+
+    two.end(400)
+    assert "going on from step" in cluster.rlgen("logs", "sft", two.name)
+    assert files(two) == alone
