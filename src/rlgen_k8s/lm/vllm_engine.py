@@ -41,6 +41,7 @@ def load(folder: Path, *, sequences: int) -> Loaded:
     Raises `UserError` where vLLM is not installed.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process: no child that could outlive the stage
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"  # a stage talks to nobody but the store and MLflow
     try:
         from vllm import LLM
     except ImportError as error:
