@@ -131,6 +131,9 @@ class _Beating:
     def save(self, step: int, folder: Path) -> None:
         patiently(lambda: self.points.save(step, folder), self.beat)
 
+    def part(self, name: str) -> "_Beating":
+        return _Beating(self.points.part(name), self.beat)
+
 
 def _both(log: Metrics, beat: Callable[[], None]) -> Metrics:
     def logged(metrics: Mapping[str, float], step: int | None) -> None:

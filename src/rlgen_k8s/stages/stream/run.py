@@ -48,7 +48,7 @@ def run(context: Context[StreamSettings]) -> None:
         shard = JointActivations(crosscoder.models, raw, crosscoder.scales)
         models = {label: folders[model] for label, model in zip(crosscoder.models, one.reads, strict=True)}
         origin = Origin(context.inputs["corpus"], models, layer, settings.harvest.dtype)
-        save_measured(context, one, fitted, crosscoder, shard, origin)
+        save_measured(context, name, one, fitted, shard, origin)
         context.progress(done + number, done + len(wanted))
 
 
