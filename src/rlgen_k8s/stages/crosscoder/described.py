@@ -57,12 +57,9 @@ def describe(
     kept = torch.from_numpy(np.asarray(open_tokens(corpus, "evaluation") != load_corpus_info(corpus).separator))
     lengths = kept.sum(dim=1)
     own = model_attribution_scores(crosscoder.decoder_by_model).cpu() > OWN
-    quality, latent = (
-        QualityMeter(crosscoder, dense_rate=settings.dense_rate),
-        ScalingMeter(crosscoder, seed=settings.seed),
-    )
-    firing, use = FiringMeter(crosscoder), UseMeter(crosscoder, own, seed=settings.seed)
-    read_once(crosscoder, held_out, lengths, [quality, latent, firing, use])
+    quality, firing = QualityMeter(crosscoder, dense_rate=settings.dense_rate), FiringMeter(crosscoder)
+    latent, use = ScalingMeter(crosscoder, seed=settings.seed), UseMeter(crosscoder, own, seed=settings.seed)
+    read_once(crosscoder, held_out, lengths, [quality, firing, latent, use])
 
     measures, scaling, used = quality.compute(), latent.compute(), use.compute()
     tensors = {"owner": scaling.owner, "reconstruction": scaling.reconstruction, "error": scaling.error}
