@@ -28,7 +28,7 @@ list_database() {
     debian_in "$@"
 }
 
-# list_stages REFERENCE FOLDER NAME
+# list_stages REFERENCE FOLDER NAME: of one of the stages' images.
 list_stages() {
     debian_in "$1" "$2"
     # shellcheck disable=SC2086 # several options
@@ -53,7 +53,7 @@ list_binary() {
     go version -m "$binaries/$3" | sed "s/(devel)/${version%-*}/" > "$2/go"
 }
 
-# sbom KIND IMAGE REFERENCE FILE [OF-KIND]: write the bill of IMAGE (name@digest) to FILE; made once, and then in the
+# sbom KIND IMAGE REFERENCE FILE [NAME]: write the bill of IMAGE (name@digest) to FILE; made once, and then in the
 # registry as an artifact that refers to the image, under the tag that cosign gives one.
 sbom() {
     local kind=$1 image=$2 reference=$3 file=$4 artifact found

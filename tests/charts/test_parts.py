@@ -57,11 +57,12 @@ def test_policies_are_a_part_too(render):
 
 
 def test_the_platform_names_what_it_installed(render):
-    data = config_map(render("dev", "--set", "public.store=http://10.0.0.5:30900"), "rlgen-platform")
+    settings = "public.store=http://10.0.0.5:30900,images.stagesVllm=registry.test/stages-vllm:1"
+    data = config_map(render("dev", "--set", settings), "rlgen-platform")
     assert data["store"] == "s3://rlgen/results?endpoint=http://rlgen-minio.rlgen.svc:9000"
     assert data["store-public"] == "s3://rlgen/results?endpoint=http://10.0.0.5:30900"
     assert data["tracking"] == "http://rlgen-mlflow.rlgen.svc:5000"
-    assert data["image"] == "registry.test/stages:1"
+    assert (data["image"], data["image-vllm"]) == ("registry.test/stages:1", "registry.test/stages-vllm:1")
     assert data["store-secret"] == "rlgen-store"
 
 

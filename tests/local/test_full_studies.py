@@ -89,6 +89,14 @@ def test_models_and_problems_are_the_paper_s(study: Study, nodes: dict[str, Node
     assert (corpus["conversation_tokens"], corpus["text_tokens"]) == (200_000_000, 200_000_000)  # A.1
 
 
+def test_the_teacher_answers_as_its_card_says_on_every_shard(nodes: dict[str, Node]) -> None:
+    shards = [node.settings_json for node in nodes.values() if node.stage == "traces"]
+    assert [told["shard"] for told in shards] == list(range(8))
+    for told in shards:
+        assert (told["engine"], told["shards"], told["max_new_tokens"]) == ("vllm", 8, 16_384)
+        assert (told["temperature"], told["top_p"], told["top_k"]) == (0.6, 0.95, 20)  # Qwen3-32B's card, thinking
+
+
 def test_llamafactory_is_told_every_number(nodes: dict[str, Node]) -> None:
     settings = nodes["sft"].settings
     assert isinstance(settings, SftSettings)

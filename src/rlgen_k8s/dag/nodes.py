@@ -64,6 +64,11 @@ class Node:
         """The nodes whose results this one reads, each once."""
         return list({item.node.name: item.node for item in self.inputs.values()}.values())
 
+    @property
+    def on_vllm(self) -> bool:
+        """Whether it needs the image that has vLLM."""
+        return getattr(self.settings, "engine", "") == "vllm"
+
     def at(self, path: str) -> Input:
         """A folder inside this node's result."""
         return Input(self, path)

@@ -59,7 +59,7 @@ def build_workflow(
     ) as workflow:
         shapes = {node.stage: node.shape for node in todo}
         online = {node.stage for node in todo if _from_the_hub(node)}
-        images = {node.stage: image_vllm for node in todo if getattr(node.settings, "engine", "") == "vllm"}
+        images = {node.stage: image_vllm for node in todo if node.on_vllm}
         templates = {
             stage: gang_template(stage, images.get(stage, image), shape, place, place.gangs)
             if shape.nodes > 1 and place.gangs

@@ -41,6 +41,7 @@ def load(folder: Path, *, sequences: int) -> Loaded:
     Raises `UserError` where vLLM is not installed.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process: no child that could outlive the stage
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"  # a stage talks to nobody but the store and MLflow
     try:
         from vllm import LLM
     except ImportError as error:
@@ -60,6 +61,7 @@ def load(folder: Path, *, sequences: int) -> Loaded:
         model=str(folder),
         dtype="bfloat16" if on_gpu else str(config.dtype).removeprefix("torch."),
         max_num_seqs=sequences,
+        max_model_len=-1,  # of the model's context, what the cache has room for
         generation_config="vllm",  # sampling is what each request says, whatever the model's own defaults
         enforce_eager=not on_gpu,  # compiling for CPUs takes longer than a small model does
     )

@@ -4,8 +4,10 @@ import pytest
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.runners.argo.doctor.check import Situation
 from rlgen_k8s.runners.argo.doctor.control import controller_verdict, kinds_verdict
 from rlgen_k8s.runners.argo.doctor.places import holds, lacking
+from rlgen_k8s.runners.argo.doctor.places import image as image_check
 from rlgen_k8s.runners.argo.doctor.registry import split
 from rlgen_k8s.runners.argo.doctor.room import nodes_verdict, quotas_verdict
 from rlgen_k8s.runners.quantity import quantity
@@ -106,6 +108,13 @@ def test_a_quota_that_is_too_small_fails_and_one_that_is_in_use_only_warns():
 )
 def test_an_image_reference_is_read_as_container_runtimes_do(image, parts):
     assert split(image) == parts
+
+
+def test_a_study_on_vllm_needs_an_image_with_it():
+    situation = Situation(None, None, None, image="a:1", image_vllm="", todo=plan(load_study("full-qwen3")))
+    found = image_check(situation)
+    assert found.ok is False
+    assert found.said.startswith("traces-1 runs on vLLM") and "`VLLM=1 make images`" in found.said
 
 
 def test_an_image_on_a_node_is_found_by_its_reference():

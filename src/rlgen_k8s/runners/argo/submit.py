@@ -73,7 +73,9 @@ def _submit(study: Study, rebuild: list[str], until: list[str], cluster: Cluster
         known = of_study(cluster, study.name)
         if running := already_running({node.address for node in todo}, known):
             return _adopt(running, console)
-        situation = Situation(cluster, platform, store, image_of(platform, study), todo)
+        situation = Situation(
+            cluster, platform, store, image_of(platform, study), image_of(platform, study, "image_vllm"), todo
+        )
         failures = [check for check in examine(situation) if check.ok is False]
         if failures:
             show(failures, console)

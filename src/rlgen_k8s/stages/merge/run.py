@@ -28,4 +28,5 @@ def total(summaries: list[dict[str, Any]]) -> Counts:
     tries: Counter[int] = Counter()
     for summary in summaries:
         tries.update({int(n): count for n, count in summary["tries"].items()})
-    return Counts(*(sum(summary[name] for summary in summaries) for name in ("problems", "sampled")), tries)
+    problems, sampled = (sum(summary[name] for summary in summaries) for name in ("problems", "sampled"))
+    return Counts(problems, sampled, tries)

@@ -26,4 +26,5 @@ class Situation:
     platform: Platform
     store: Store
     image: str
+    image_vllm: str
     todo: Sequence[Node] = ()

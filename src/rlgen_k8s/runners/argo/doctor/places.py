@@ -84,8 +84,18 @@ def tracking(situation: Situation) -> Check:
 
 
 def image(situation: Situation) -> Check:
-    """The image can be pulled: its registry has the manifest, or a node has the image already."""
-    name = situation.image
+    """The images can be pulled: their registries have the manifests, or a node has the images already."""
+    on_vllm = [node.name for node in situation.todo if node.on_vllm]
+    if on_vllm and not situation.image_vllm:
+        advice = "`VLLM=1 make images` builds it, then `make install`; or set image_vllm"
+        return Check("image", False, f"{on_vllm[0]} runs on vLLM, and the platform names no image with it; {advice}")
+    checks = [_pulled(situation, situation.image)]
+    if on_vllm:
+        checks.append(_pulled(situation, situation.image_vllm))
+    return next((check for check in checks if not check.ok), checks[-1])
+
+
+def _pulled(situation: Situation, name: str) -> Check:
     there = look_up(name, ANSWER_SECONDS)
     if there.found:
         return Check("image", True, f"{name}: {there.said}")

@@ -60,7 +60,11 @@ def doctor(name: str | None, assignments: list[str], namespace: str | None) -> i
         platform = read_platform(cluster)
         with shared_store(cluster, platform) as store:
             todo = plan(study) if study else []
-            checks += examine(Situation(cluster, platform, store, image_of(platform, study), todo))
+            checks += examine(
+                Situation(
+                    cluster, platform, store, image_of(platform, study), image_of(platform, study, "image_vllm"), todo
+                )
+            )
     except HTTPError as error:
         checks = [
             Check("api", False, f"{cluster.host} does not answer ({brief(error)}); `make cluster` starts one here")
