@@ -71,7 +71,7 @@ def test_settings_explains_a_field(tmp_path):
         (["plan", "tiny", "--set", "replicates=[1,"], "--set replicates=[1,: the value is no YAML"),
         (["plan", "tiny", "--set", "grpo.mini_batch_prompts=5"], "mini_batch_prompts 5"),
         (["plan", "tiny", "--set", "base.seed=7"], "the study fills base.seed; set seed"),
-        (["plan", "full-qwen25", "--set", "traces.batch_size=64"], "lower traces.batch_size"),
+        (["plan", "full-qwen25", "--set", "traces.engine=hf"], "lower traces.batch_size"),
         (["run", "tiny", "--rebuild", "sfft"], "--rebuild sfft"),
         (["run", "tiny", "--until", "nowhere"], "--until nowhere"),
         (["report", "tiny"], "not made yet"),
