@@ -102,8 +102,8 @@ def _element(node: Node) -> int:
 def _element_of(item: Input) -> int:
     """Bytes of a weight: checkpoints as their training's precision says, all other models are bf16."""
     settings = item.node.settings
-    trained = isinstance(settings, SftSettings | GrpoSettings)
-    return 4 if trained and settings.precision in ("fp32", "float32") else 2
+    trained_in = settings.precision if isinstance(settings, SftSettings | GrpoSettings) else "bf16"
+    return 4 if trained_in in ("fp32", "float32") else 2
 
 
 def _mirror(asked: Asked) -> Estimate:

@@ -9,32 +9,39 @@ save_crosscoder(trainer.crosscoder, folder)
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores, normalized_relative_norms
 from rlgen_k8s.crosscoder.data import JointActivations, open_joint
-from rlgen_k8s.crosscoder.examples import Example, Firing, firing, histogram_edges, in_context
+from rlgen_k8s.crosscoder.examples import Example, Firing, FiringMeter, firing, histogram_edges, in_context
 from rlgen_k8s.crosscoder.intervals import Estimate, interval_over_seeds
 from rlgen_k8s.crosscoder.lens import LensTokens, logit_lens
 from rlgen_k8s.crosscoder.matching import Matching, match_features
-from rlgen_k8s.crosscoder.measures import Measures, measure
+from rlgen_k8s.crosscoder.measures import Measures, QualityMeter, measure
 from rlgen_k8s.crosscoder.model import Crosscoder, new_crosscoder
 from rlgen_k8s.crosscoder.noise import start_apart
+from rlgen_k8s.crosscoder.one_pass import Encoded, Meter, read_once
 from rlgen_k8s.crosscoder.saving import load_crosscoder, save_crosscoder
-from rlgen_k8s.crosscoder.scaling import LatentScaling, latent_scaling
+from rlgen_k8s.crosscoder.scaling import LatentScaling, ScalingMeter, latent_scaling
 from rlgen_k8s.crosscoder.splice import SpliceLosses, splice_losses
 from rlgen_k8s.crosscoder.training import Trainer, TrainingPlan
-from rlgen_k8s.crosscoder.use import over_seeds, share_of_use
+from rlgen_k8s.crosscoder.use import UseMeter, over_seeds, share_of_use
 
 __all__ = [
     "Crosscoder",
+    "Encoded",
     "Estimate",
     "Example",
     "Firing",
+    "FiringMeter",
     "JointActivations",
     "LatentScaling",
     "LensTokens",
     "Matching",
     "Measures",
+    "Meter",
+    "QualityMeter",
+    "ScalingMeter",
     "SpliceLosses",
     "Trainer",
     "TrainingPlan",
+    "UseMeter",
     "firing",
     "histogram_edges",
     "in_context",
@@ -49,6 +56,7 @@ __all__ = [
     "normalized_relative_norms",
     "open_joint",
     "over_seeds",
+    "read_once",
     "save_crosscoder",
     "share_of_use",
     "splice_losses",

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlgen_k8s.crosscoder.blocks import in_blocks
 from rlgen_k8s.crosscoder.data import JointActivations
-from rlgen_k8s.crosscoder.measures import check_units
 from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.crosscoder.one_pass import Encoded, read_once
 
 LOWEST, HIGHEST, PER_DOUBLING = -10, 10, 4
 """The histogram's bins: from 2^LOWEST to 2^HIGHEST, this many to a doubling."""
@@ -31,7 +30,37 @@ class Firing:
     """[D, bins] int64: tokens by activation, bins of `histogram_edges`."""
 
 
-@torch.inference_mode()
+class FiringMeter:
+    """`firing` as one of several that share a pass (`one_pass`)."""
+
+    def __init__(self, crosscoder: Crosscoder, *, k: int = 20) -> None:
+        D, device = crosscoder.n_features, crosscoder.decoder.device
+        self.k, self.bins = k, (HIGHEST - LOWEST) * PER_DOUBLING
+        self._values = torch.zeros(k, D, device=device)
+        self._rows = torch.full((k, D), -1, dtype=torch.int64, device=device)
+        self._histogram = torch.zeros(D, self.bins, dtype=torch.int64, device=device)
+
+    def update(self, seen: Encoded) -> None:
+        """See `Meter`."""
+        features, chunk, bins = seen.features, seen.chunk, self.bins
+        token, feature = features.nonzero(as_tuple=True)
+        place = ((features[token, feature].double().log2() - LOWEST) * PER_DOUBLING).floor().long()
+        counts = (feature * bins + place.clamp_(0, bins - 1)).bincount(minlength=self._histogram.numel())
+        self._histogram += counts.view_as(self._histogram)
+        start, found_values, found_rows = chunk.start, [self._values], [self._rows]
+        for part in features.split(chunk.lengths):
+            value, index = part.max(dim=0, keepdim=True)
+            found_values.append(value)
+            found_rows.append(torch.where(value > 0, start + index, -1))
+            start += len(part)
+        self._values, order = torch.cat(found_values).topk(self.k, dim=0)
+        self._rows = torch.cat(found_rows).gather(0, order)
+
+    def compute(self) -> Firing:
+        """Of all tokens seen."""
+        return Firing(self._values.T.cpu(), self._rows.T.cpu(), self._histogram.cpu())
+
+
 def firing(
     crosscoder: Crosscoder, held_out: JointActivations, lengths: Tensor, *, k: int = 20, batch: int = 4096
 ) -> Firing:
@@ -40,26 +69,9 @@ def firing(
     One example a sequence: the strongest tokens of a feature often stand side by side and show one thing k times.
     Memory beside a batch's: `D (k + batch's sequences)` values and rows, and D histograms.
     """
-    check_units(crosscoder, held_out)
-    D, device = crosscoder.n_features, crosscoder.decoder.device
-    bins = (HIGHEST - LOWEST) * PER_DOUBLING
-    values = torch.zeros(k, D, device=device)
-    rows = torch.full((k, D), -1, dtype=torch.int64, device=device)
-    histogram = torch.zeros(D * bins, dtype=torch.int64, device=device)
-    for chunk in in_blocks(held_out, lengths, batch, device):
-        features = crosscoder.encode(chunk.x)
-        token, feature = features.nonzero(as_tuple=True)
-        place = ((features[token, feature].double().log2() - LOWEST) * PER_DOUBLING).floor().long()
-        histogram += (feature * bins + place.clamp_(0, bins - 1)).bincount(minlength=D * bins)
-        start, found_values, found_rows = chunk.start, [values], [rows]
-        for part in features.split(chunk.lengths):
-            value, index = part.max(dim=0, keepdim=True)
-            found_values.append(value)
-            found_rows.append(torch.where(value > 0, start + index, -1))
-            start += len(part)
-        values, order = torch.cat(found_values).topk(k, dim=0)
-        rows = torch.cat(found_rows).gather(0, order)
-    return Firing(values.T.cpu(), rows.T.cpu(), histogram.view(D, bins).cpu())
+    meter = FiringMeter(crosscoder, k=k)
+    read_once(crosscoder, held_out, lengths, [meter], batch=batch)
+    return meter.compute()
 
 
 @dataclass(frozen=True)

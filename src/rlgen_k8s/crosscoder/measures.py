@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rlgen_k8s.crosscoder.data import JointActivations
 from rlgen_k8s.crosscoder.model import Crosscoder
-from rlgen_k8s.errors import UserError
+from rlgen_k8s.crosscoder.one_pass import Encoded, read_once
 
 
 @dataclass(frozen=True)
@@ -43,55 +43,61 @@ class Measures:
     features: FeatureStatistics
 
 
-def check_units(crosscoder: Crosscoder, data: JointActivations) -> None:
-    """Raise `UserError` unless `data` has the models and the scales that `crosscoder` was trained with.
+class QualityMeter:
+    """`measure` as one of several that share a pass (`one_pass`)."""
 
-    A folded crosscoder (scales 1) takes raw activations: data whose scales are 1.
-    """
-    if data.models != crosscoder.models or data.scales != crosscoder.scales:
-        shown = (
-            ", ".join(f"{name} × {scale:g}" for name, scale in zip(of.models, of.scales, strict=True))
-            for of in (data, crosscoder)
+    def __init__(self, crosscoder: Crosscoder, *, dense_rate: float) -> None:
+        M, D, device = crosscoder.n_models, crosscoder.n_features, crosscoder.decoder.device
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        self.crosscoder, self.dense_rate, self.tokens = crosscoder, dense_rate, 0
+        self._fired, self._total = zeros(M + 1, D), zeros(D)
+        self._maximum = torch.zeros(M + 1, D, device=device)
+        self._error, self._x_sum, self._x_square = (zeros(M * crosscoder.width) for _ in range(3))
+
+    def update(self, seen: Encoded) -> None:
+        """See `Meter`."""
+        coder, x, features = self.crosscoder, seen.chunk.x, seen.features
+        self.tokens += len(x)
+        self._error += (seen.rebuilt - x).square().sum(dim=0)
+        self._x_sum += x.sum(dim=0, dtype=torch.float64)
+        self._x_square += x.square().sum(dim=0, dtype=torch.float64)
+        self._total += features.sum(dim=0)
+        self._add_firing(0, features)
+        for position, name in enumerate(coder.models, 1):
+            self._add_firing(position, coder.encode_branch(x[:, coder.columns(name)], name))
+
+    def _add_firing(self, position: int, values: Tensor) -> None:
+        self._fired[position] += (values > 0).sum(dim=0)
+        torch.maximum(self._maximum[position], values.amax(dim=0), out=self._maximum[position])
+
+    def compute(self) -> Measures:
+        """Of all tokens seen."""
+        coder, tokens, fired = self.crosscoder, self.tokens, self._fired
+        variance = self._x_square - self._x_sum.square() / tokens
+        by_model = (coder.n_models, -1)
+        explained = 1 - self._error.view(by_model).sum(dim=1) / variance.view(by_model).sum(dim=1)
+        rate = (fired / tokens).float().cpu()
+        return Measures(
+            variance_explained=dict(zip(coder.models, explained.tolist(), strict=True)),
+            l0=float(fired[0].sum() / tokens),
+            dead=int((fired[0] == 0).sum()),
+            dense=int((rate[0] > self.dense_rate).sum()),
+            features=FeatureStatistics(
+                firing_rate=rate[0],
+                maximum=self._maximum[0].cpu(),
+                mean=(self._total / tokens).float().cpu(),
+                branch_firing_rate=rate[1:],
+                branch_maximum=self._maximum[1:].cpu(),
+            ),
         )
-        raise UserError("activations {}: the crosscoder is for {}; scale them as it was trained".format(*shown))
 
 
-@torch.inference_mode()
 def measure(crosscoder: Crosscoder, held_out: JointActivations, *, dense_rate: float, batch: int = 4096) -> Measures:
     """Measure `crosscoder` on `held_out`, activations of its models with its scales (`check_units`)."""
-    check_units(crosscoder, held_out)
-    M, D, device = crosscoder.n_models, crosscoder.n_features, crosscoder.decoder.device
-
-    def zeros(*shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float64, device=device)
-
-    fired, total = zeros(M + 1, D), zeros(D)
-    maximum = torch.zeros(M + 1, D, device=device)
-    error, x_sum, x_square = (zeros(M * crosscoder.width) for _ in range(3))
-    for x in held_out.chunks(batch, device):
-        features = crosscoder.encode(x)
-        error += (crosscoder.decode(features) - x).square().sum(dim=0)
-        x_sum += x.sum(dim=0, dtype=torch.float64)
-        x_square += x.square().sum(dim=0, dtype=torch.float64)
-        total += features.sum(dim=0)
-        branches = [crosscoder.encode_branch(x[:, crosscoder.columns(name)], name) for name in crosscoder.models]
-        for position, values in enumerate((features, *branches)):
-            fired[position] += (values > 0).sum(dim=0)
-            torch.maximum(maximum[position], values.amax(dim=0), out=maximum[position])
-    tokens = held_out.n_tokens
-    variance = x_square - x_sum.square() / tokens
-    explained = 1 - error.view(M, -1).sum(dim=1) / variance.view(M, -1).sum(dim=1)
-    rate = (fired / tokens).float().cpu()
-    return Measures(
-        variance_explained=dict(zip(crosscoder.models, explained.tolist(), strict=True)),
-        l0=float(fired[0].sum() / tokens),
-        dead=int((fired[0] == 0).sum()),
-        dense=int((rate[0] > dense_rate).sum()),
-        features=FeatureStatistics(
-            firing_rate=rate[0],
-            maximum=maximum[0].cpu(),
-            mean=(total / tokens).float().cpu(),
-            branch_firing_rate=rate[1:],
-            branch_maximum=maximum[1:].cpu(),
-        ),
-    )
+    meter = QualityMeter(crosscoder, dense_rate=dense_rate)
+    chunks = torch.tensor([len(rows) for rows in torch.arange(held_out.n_tokens).split(batch)])
+    read_once(crosscoder, held_out, chunks, [meter], batch=batch)
+    return meter.compute()

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from rlgen_k8s.crosscoder.attribution import model_attribution_scores
-from rlgen_k8s.crosscoder.blocks import BlockWeights, block_sums, in_blocks
+from rlgen_k8s.crosscoder.blocks import BlockWeights, block_sums
 from rlgen_k8s.crosscoder.data import JointActivations
 from rlgen_k8s.crosscoder.intervals import Estimate, interval
-from rlgen_k8s.crosscoder.measures import check_units
 from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.crosscoder.one_pass import Encoded, read_once
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,45 @@ class LatentScaling:
     """[M, D] `ν^ε = β^ε_m / β^ε_owner`: high in another model points at complete shrinkage. 1 for the owner."""
 
 
-@torch.inference_mode()
+class ScalingMeter:
+    """`latent_scaling` as one of several that share a pass (`one_pass`)."""
+
+    def __init__(self, crosscoder: Crosscoder, *, resamples: int = 200, seed: int = 0) -> None:
+        rows = crosscoder.decoder_by_model
+        device, M, D = rows.device, crosscoder.n_models, crosscoder.n_features
+        self.crosscoder, self.weights = crosscoder, BlockWeights(resamples, seed)
+        # A feature that writes nothing has no score anywhere; it also has no β, whatever its owner.
+        self.owner = model_attribution_scores(rows).nan_to_num(nan=0.0).argmax(dim=0)
+        self.directions = rows[self.owner, torch.arange(D, device=device)]
+        self._totals = torch.zeros(2 * M + 1, resamples + 1, D, dtype=torch.float64, device=device)
+
+    def update(self, seen: Encoded) -> None:
+        """See `Meter`."""
+        totals, chunk = self._totals, seen.chunk
+        drawn = self.weights.of(chunk, totals)
+        totals[-1] += drawn @ block_sums(seen.features.square(), chunk.lengths)
+        for m, name in enumerate(self.crosscoder.models):
+            columns = self.crosscoder.columns(name)
+            rebuilt = seen.rebuilt[:, columns]
+            for which, target in enumerate((rebuilt, chunk.x[:, columns] - rebuilt)):
+                products = (target @ self.directions.T).mul_(seen.features)
+                totals[2 * m + which] += drawn @ block_sums(products, chunk.lengths)
+
+    def compute(self) -> LatentScaling:
+        """Of all tokens seen."""
+        energy, of_reconstruction = self._totals[-1], self._totals[0:-1:2]
+        own = (self.crosscoder.decoder_by_model * self.directions).sum(dim=2, dtype=torch.float64)
+        of_error = self._totals[1:-1:2] + own[:, None] * energy
+        norms = energy[0] * self.directions.square().sum(dim=1, dtype=torch.float64)
+        return LatentScaling(
+            owner=self.owner.cpu(),
+            reconstruction=_ratio(of_reconstruction[:, 0], norms).cpu(),
+            error=_ratio(of_error[:, 0], norms).cpu(),
+            nu_reconstruction=_nu(of_reconstruction, self.owner),
+            nu_error=_nu(of_error, self.owner),
+        )
+
+
 def latent_scaling(
     crosscoder: Crosscoder,
     held_out: JointActivations,
@@ -50,35 +88,9 @@ def latent_scaling(
     `lengths: [n_blocks]` rows of each sequence; ν has a bootstrap interval over them (see `blocks`). Memory beside a
     batch's: `(resamples + 1) (2 M + 1) D` float64.
     """
-    check_units(crosscoder, held_out)
-    rows = crosscoder.decoder_by_model
-    device, M, D = rows.device, crosscoder.n_models, crosscoder.n_features
-    # A feature that writes nothing has no score anywhere; it also has no β, whatever its owner.
-    owner = model_attribution_scores(rows).nan_to_num(nan=0.0).argmax(dim=0)
-    directions = rows[owner, torch.arange(D, device=device)]
-    own = (rows * directions).sum(dim=2, dtype=torch.float64)
-    totals = torch.zeros(2 * M + 1, resamples + 1, D, dtype=torch.float64, device=device)
-    weights = BlockWeights(resamples, seed)
-    for chunk in in_blocks(held_out, lengths, batch, device):
-        features = crosscoder.encode(chunk.x)
-        rebuilt = crosscoder.decode(features)
-        drawn = weights.of(chunk, totals)
-        totals[2 * M] += drawn @ block_sums(features.square(), chunk.lengths)
-        for m, name in enumerate(crosscoder.models):
-            columns = crosscoder.columns(name)
-            for which, target in enumerate((rebuilt[:, columns], chunk.x[:, columns] - rebuilt[:, columns])):
-                products = (target @ directions.T).mul_(features)
-                totals[2 * m + which] += drawn @ block_sums(products, chunk.lengths)
-    energy = totals[2 * M]
-    of_reconstruction, of_error = totals[0 : 2 * M : 2], totals[1 : 2 * M : 2] + own[:, None] * energy
-    norms = energy[0] * directions.square().sum(dim=1, dtype=torch.float64)
-    return LatentScaling(
-        owner=owner.cpu(),
-        reconstruction=_ratio(of_reconstruction[:, 0], norms).cpu(),
-        error=_ratio(of_error[:, 0], norms).cpu(),
-        nu_reconstruction=_nu(of_reconstruction, owner),
-        nu_error=_nu(of_error, owner),
-    )
+    meter = ScalingMeter(crosscoder, resamples=resamples, seed=seed)
+    read_once(crosscoder, held_out, lengths, [meter], batch=batch)
+    return meter.compute()
 
 
 def _nu(sums: Tensor, owner: Tensor) -> Estimate:

@@ -160,10 +160,11 @@ class Trainer:
         return {"idle_tokens": self.idle_tokens, "kept_above": self.kept_above, **self.crosscoder.parameters}
 
     def save(self, folder: Path) -> None:
-        """Write the whole training state into `folder`."""
+        """Write the training state into `folder`. After the last step the optimizer's, two thirds, is left out."""
         tensors = self._state()
-        for name, parameter in zip(self.gradient_step.gradients, self._trained, strict=True):
-            tensors |= {f"{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
+        if self.step < self.total_steps:
+            for name, parameter in zip(self.gradient_step.gradients, self._trained, strict=True):
+                tensors |= {f"{name}.{key}": value for key, value in self.optimizer.state[parameter].items()}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "training.safetensors")
         (folder / "training.json").write_text(json.dumps({"step": self.step}))
 

@@ -10,15 +10,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlgen_k8s.crosscoder.blocks import BlockWeights, block_sums, in_blocks
+from rlgen_k8s.crosscoder.blocks import BlockWeights, block_sums
 from rlgen_k8s.crosscoder.data import JointActivations
 from rlgen_k8s.crosscoder.intervals import Estimate, interval
 from rlgen_k8s.crosscoder.matching import Matching
-from rlgen_k8s.crosscoder.measures import check_units
 from rlgen_k8s.crosscoder.model import Crosscoder
+from rlgen_k8s.crosscoder.one_pass import Encoded, read_once
 
 
-@torch.inference_mode()
+class UseMeter:
+    """`share_of_use` as one of several that share a pass (`one_pass`)."""
+
+    def __init__(self, crosscoder: Crosscoder, groups: Tensor, *, resamples: int = 2000, seed: int = 0) -> None:
+        device, self.weights = crosscoder.decoder.device, BlockWeights(resamples, seed)
+        self._kinds = torch.cat([groups, torch.ones_like(groups[:1])]).to(device, torch.float32).T
+        self._totals = torch.zeros(resamples + 1, self._kinds.shape[1], dtype=torch.float64, device=device)
+
+    def update(self, seen: Encoded) -> None:
+        """See `Meter`."""
+        fired = (seen.features > 0).to(torch.float32) @ self._kinds
+        self._totals += self.weights.of(seen.chunk, self._totals) @ block_sums(fired, seen.chunk.lengths)
+
+    def compute(self) -> Estimate:
+        """Of all tokens seen."""
+        return interval(self._totals[:, :-1] / self._totals[:, -1:])
+
+
 def share_of_use(
     crosscoder: Crosscoder,
     held_out: JointActivations,
@@ -34,15 +51,9 @@ def share_of_use(
     `groups: [G, D]` bool, such as `nrn > 0.9`. `lengths: [n_blocks]` rows of each sequence, over which the bootstrap
     runs (see `blocks`).
     """
-    check_units(crosscoder, held_out)
-    device = crosscoder.decoder.device
-    kinds = torch.cat([groups, torch.ones_like(groups[:1])]).to(device, torch.float32).T
-    totals = torch.zeros(resamples + 1, kinds.shape[1], dtype=torch.float64, device=device)
-    weights = BlockWeights(resamples, seed)
-    for chunk in in_blocks(held_out, lengths, batch, device):
-        fired = (crosscoder.encode(chunk.x) > 0).to(torch.float32) @ kinds
-        totals += weights.of(chunk, totals) @ block_sums(fired, chunk.lengths)
-    return interval(totals[:, :-1] / totals[:, -1:])
+    meter = UseMeter(crosscoder, groups, resamples=resamples, seed=seed)
+    read_once(crosscoder, held_out, lengths, [meter], batch=batch)
+    return meter.compute()
 
 
 def over_seeds(scores: Sequence[Tensor], matchings: Sequence[Matching]) -> Tensor:

@@ -95,7 +95,7 @@ def end_tokens(configured: "GenerationConfig | None", tokenizer: "PreTrainedToke
 def as_response(tokenizer: "PreTrainedTokenizerBase", row: Sequence[int], ends: Collection[int]) -> Response:
     """New tokens as a response; whatever stands after the first of `ends` is padding."""
     length = next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
-    text = tokenizer.decode(row[:length], skip_special_tokens=True)
+    text = tokenizer.decode(list(row[:length]), skip_special_tokens=True)
     assert isinstance(text, str)
     return Response(text, length, row[length - 1] in ends)
 

@@ -35,6 +35,9 @@ class Resume(Protocol):
     def save(self, step: int, folder: Path) -> None:
         """Copy `folder` into the store as the point `step`; visible only once it is whole."""
 
+    def part(self, name: str) -> "Resume":
+        """Points of one part of the work, apart from the others: saving one copies nothing but that part."""
+
 
 @dataclass(frozen=True)
 class Context(Generic[S]):

@@ -4,6 +4,7 @@
     <stage>/<key>/manifest.json                    the publication: put once, on condition that nothing is there
     <stage>/<key>/resume/<step>-<attempt>/files/…  a resume point
     <stage>/<key>/resume/<step>-<attempt>/manifest.json
+    <stage>/<key>/resume/parts/<part>/…            resume points of one part of the work
 
 Two attempts that race both write all their files under their own names; the first conditional put decides, and both
 find the same manifest afterwards.

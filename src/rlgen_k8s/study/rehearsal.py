@@ -39,7 +39,7 @@ PROCESSES = 2
 
 
 def rehearsal(study: Study, tiny: Study) -> Study:
-    """`study` with what is listed above taken from `tiny`. Numbers of pods, their GPUs and their patience stay."""
+    """`study` with what is listed above taken from `tiny`. Its pods keep their number, GPUs and patience."""
     values, small = study.model_dump(), tiny.model_dump()
     values |= {name: small[name] for name in MADE_HERE}
     for stage, fields in SIZES.items():

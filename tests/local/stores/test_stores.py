@@ -243,6 +243,22 @@ def test_resume_points_are_gone_after_publication(place: Any, tmp_path: Path) ->
     assert place.open().blobs.children(f"{identity().address}/resume") == []
 
 
+def test_a_parts_points_are_apart_and_go_with_the_others(place: Any, tmp_path: Path) -> None:
+    resume = resume_of(place, tmp_path)
+    part = resume.part("half")
+    assert part.newest() is None
+    save(part, tmp_path, 7)
+    for step in (8, 9, 10):
+        save(resume, tmp_path, step)
+    again = resume_of(place, tmp_path, attempt="0b")
+    assert [point.step for point in (again.newest(), again.part("half").newest()) if point] == [10, 7]
+    assert again.part("other").newest() is None
+    publish(place.open(), tmp_path / "s", {"x": b"x"})
+    again.clear()
+    assert resume.newest() is None
+    assert part.newest() is None
+
+
 def test_what_s3_refuses_is_one_line_and_what_is_away_is_tried_again(s3_server: Any, tmp_path: Path) -> None:
     good = {"MINIO_ACCESS_KEY": "rlgen-test", "MINIO_SECRET_KEY": "rlgen-test-secret"}
     refused = [(s3_server.uri("p").replace("results", "no-such-bucket"), good, "NoSuchBucket")]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rlgen_k8s.crosscoder import load_crosscoder, normalized_relative_norms
-from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.contract import Context, Resume, ResumePoint
 from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
 from rlgen_k8s.stages.crosscoder.run import run as run_crosscoder
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
@@ -119,6 +119,67 @@ def test_killed_and_run_again_publishes_the_same_bytes(
     resumed = (at - 3) // 15 * 15  # the newest resume point before it died
     assert seen[3] == (3 + min(resumed // 10 * 10 + 10, steps), goal)
     assert seen[-1] == (goal, goal)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Real resume points, those of parts too; instead of saving one of the part `killed_at` the stage dies."""
+
+    points: Resume
+    saved: list[str]
+    killed_at: str = ""
+    name: str = "training"
+
+    def newest(self) -> ResumePoint | None:
+        return self.points.newest()
+
+    def save(self, step: int, folder: Path) -> None:
+        if self.name == self.killed_at:
+            raise KilledError
+        self.saved.append(self.name)
+        self.points.save(step, folder)
+
+    def part(self, name: str) -> "Watched":
+        return replace(self, points=self.points.part(name), name=name)
+
+
+def test_killed_while_measuring_it_neither_trains_again_nor_measures_what_is_measured(
+    context: Callable[[Path], Context[StreamSettings]], whole: Path, tmp_path: Path
+) -> None:
+    steps = json.loads((whole / "joint" / "metrics.json").read_text())["steps"]
+    killed = context(tmp_path / "killed")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "weights.sha256").write_text("of another attempt's weights")
+    killed.resume.part("joint").save(steps, other)
+    saved: list[str] = []
+    with pytest.raises(KilledError):
+        run(replace(killed, resume=Watched(killed.resume, saved, killed_at="joint-seed1")))
+    assert saved == ["training"] * (steps // 15 + (steps % 15 > 0)) + ["sft-1", "joint"]
+
+    points = sorted((tmp_path / "killed.resume" / "by-hand" / "resume").glob("*/files"))
+    before, trained = (sum(map(len, files(point).values())) for point in points)
+    assert trained < 0.4 * before  # of weights and two moments the weights
+    again = replace(killed, out=tmp_path / "again", scratch=tmp_path / "scratch")
+    again.out.mkdir()
+    again.scratch.mkdir()
+    saved, seen, figures = [], [], {}
+    run(
+        replace(
+            again,
+            resume=Watched(killed.resume, saved),
+            progress=lambda done, _total: seen.append(done),
+            metrics=lambda found, _step: figures.update(found),
+        )
+    )
+    assert saved == ["joint-seed1", "noise"]
+    assert seen == [1, 2, 3, *range(3 + steps + 1, 3 + steps + 5)]
+    assert files(again.out) == files(whole)
+    for name in CROSSCODERS:
+        report = json.loads((whole / name / "metrics.json").read_text())
+        assert figures[f"{name}/l0"] == report["l0"]
+        for model, measures in report["models"].items():
+            assert figures[f"{name}/loss_{model}"] == measures["loss"]
 
 
 def test_curves_are_tracked_for_each_crosscoder_and_of_activations_only_the_evaluation_shard_is_on_disk(

@@ -1,6 +1,7 @@
-"""What the held-out tokens say of each feature: latent scaling, strongest examples, histogram."""
+"""What the held-out tokens say of a crosscoder and each of its features, all from one pass over them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from torch import Tensor
 from rlgen_k8s.crosscoder import (
     Crosscoder,
     Estimate,
+    FiringMeter,
     JointActivations,
     LatentScaling,
-    firing,
-    latent_scaling,
+    Measures,
+    QualityMeter,
+    ScalingMeter,
+    UseMeter,
     model_attribution_scores,
-    share_of_use,
+    read_once,
 )
 from rlgen_k8s.stages.corpus.packed import load_corpus_info, open_tokens
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stats import Interval
 from rlgen_k8s.stats.intervals import NOTHING
 
@@ -41,25 +46,36 @@ class Own:
     """Of all firings, the share that is of these features; interval and n over sequences."""
 
 
-def describe(crosscoder: Crosscoder, held_out: JointActivations, corpus: Path, out: Path, seed: int) -> dict[str, Own]:
-    """Write `scaling.safetensors` (`crosscoder.LatentScaling`) and `examples.safetensors` (`crosscoder.Firing`).
+def describe(
+    crosscoder: Crosscoder, held_out: JointActivations, corpus: Path, out: Path, settings: CrosscoderSettings
+) -> tuple[Measures, dict[str, Own]]:
+    """Write `features.safetensors` (`crosscoder.measures.FeatureStatistics`), `scaling.safetensors`
+    (`crosscoder.LatentScaling`) and `examples.safetensors` (`crosscoder.Firing`).
 
-    Returns each model's own features, by name.
+    Returns the measures, and each model's own features by name.
     """
     kept = torch.from_numpy(np.asarray(open_tokens(corpus, "evaluation") != load_corpus_info(corpus).separator))
     lengths = kept.sum(dim=1)
-    scaling = latent_scaling(crosscoder, held_out, lengths, seed=seed)
+    own = model_attribution_scores(crosscoder.decoder_by_model).cpu() > OWN
+    quality, firing = QualityMeter(crosscoder, dense_rate=settings.dense_rate), FiringMeter(crosscoder)
+    latent, use = ScalingMeter(crosscoder, seed=settings.seed), UseMeter(crosscoder, own, seed=settings.seed)
+    read_once(crosscoder, held_out, lengths, [quality, firing, latent, use])
+
+    measures, scaling, used = quality.compute(), latent.compute(), use.compute()
     tensors = {"owner": scaling.owner, "reconstruction": scaling.reconstruction, "error": scaling.error}
     for name in ("nu_reconstruction", "nu_error"):
         estimate = getattr(scaling, name)
         tensors |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "scaling.safetensors")
-    found = firing(crosscoder, held_out, lengths)
-    save_file({name: tensor.contiguous() for name, tensor in vars(found).items()}, out / "examples.safetensors")
-    own = model_attribution_scores(crosscoder.decoder_by_model).cpu() > OWN
-    used = share_of_use(crosscoder, held_out, own, lengths, seed=seed)
+    _save(measures.features.tensors(), out / "features.safetensors")
+    _save(tensors, out / "scaling.safetensors")
+    _save(vars(firing.compute()), out / "examples.safetensors")
     counts = own_features(own, scaling)
-    return {name: Own(*counts[m], use=_interval(used, m, len(lengths))) for m, name in enumerate(crosscoder.models)}
+    by_model = {name: Own(*counts[m], use=_interval(used, m, len(lengths))) for m, name in enumerate(crosscoder.models)}
+    return measures, by_model
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
 def _interval(shares: Estimate, m: int, n: int) -> Interval:

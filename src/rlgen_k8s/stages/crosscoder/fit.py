@@ -73,7 +73,7 @@ def fit(
                 for name, result in results.items():
                     _log(context, wanted[name].prefix, training.trainers[name], result, curves[name])
                 progress(step, total)
-            if step % settings.resume_interval == 0 and step < total:
+            if step % settings.resume_interval == 0 or step == total:
                 for curve in curves.values():
                     curve.flush()
                 _save_point(context, training, wanted)

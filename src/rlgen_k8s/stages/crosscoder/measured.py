@@ -1,24 +1,31 @@
 """A trained crosscoder's result: its weights, and what it is worth on the evaluation shard.
 
-`crosscoder.safetensors` and `config.json` (see `crosscoder.saving`), `features.safetensors`
-(`crosscoder.measures.FeatureStatistics`), `scaling.safetensors` and `examples.safetensors` (see `described`),
-`metrics.json`, `curve.jsonl` (see `fit`).
+`crosscoder.safetensors` and `config.json` (see `crosscoder.saving`), `features.safetensors`, `scaling.safetensors` and
+`examples.safetensors` (see `described`), `metrics.json`, `curve.jsonl` (see `fit`).
 """
 
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
-from rlgen_k8s.crosscoder import Crosscoder, JointActivations, measure, save_crosscoder
+from rlgen_k8s.crosscoder import Crosscoder, JointActivations, save_crosscoder
+from rlgen_k8s.crosscoder.saving import WEIGHTS
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.crosscoder.described import describe
 from rlgen_k8s.stages.crosscoder.fit import Fitted
 from rlgen_k8s.stages.crosscoder.recovered import loss_recovered
+from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.crosscoder.wanted import Wanted
+from rlgen_k8s.store.files import sha256_of
+
+METRICS = "metrics.json"
+COUNTS = ("l0", "dead", "dense", "n_features")
+MEASURED_ON = "weights.sha256"
+"""In a resume point: of the weights that were measured. Another attempt's may differ by rounding on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +40,46 @@ class Origin:
 
 
 def save_measured(
-    context: Context[Any],
-    wanted: Wanted,
+    context: Context[Any], name: str, wanted: Wanted, fitted: Fitted, shard: JointActivations, origin: Origin
+) -> None:
+    """Write the whole result of the crosscoder `name` into `wanted.out`, and its figures to the metrics.
+
+    `shard`: the evaluation shard of the crosscoder's models, with the crosscoder's scales. Measures are a resume point
+    of their own, `name`'s part: what an earlier attempt measured is not measured again.
+    """
+    save_crosscoder(fitted.crosscoders[name], wanted.out)
+    weights = sha256_of(wanted.out / WEIGHTS)
+    point = context.resume.part(name).newest()
+    if point and (point.path / MEASURED_ON).read_text() == weights:
+        _copy(point.path, wanted.out)
+    else:
+        with tempfile.TemporaryDirectory(dir=context.scratch) as temporary:
+            folder = Path(temporary)
+            _measure(wanted.settings, fitted, fitted.crosscoders[name], shard, origin, folder)
+            (folder / MEASURED_ON).write_text(weights)
+            context.resume.part(name).save(fitted.steps, folder)
+            _copy(folder, wanted.out)
+    report = json.loads((wanted.out / METRICS).read_text())
+    figures = {count: report[count] for count in COUNTS}
+    for model, measures in report["models"].items():
+        figures |= {f"{measure_name}_{model}": value for measure_name, value in measures.items()}
+    context.metrics({wanted.prefix + figure: value for figure, value in figures.items()}, None)
+
+
+def _copy(measures: Path, out: Path) -> None:
+    shutil.copytree(measures, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MEASURED_ON))
+
+
+def _measure(
+    settings: CrosscoderSettings,
     fitted: Fitted,
     crosscoder: Crosscoder,
     shard: JointActivations,
     origin: Origin,
+    out: Path,
 ) -> None:
-    """Write the whole result into `wanted.out`, and its figures to the metrics.
-
-    `shard`: the evaluation shard of the crosscoder's models, with the crosscoder's scales.
-    """
-    settings = wanted.settings
-    save_crosscoder(crosscoder, wanted.out)
-    measures = measure(crosscoder, shard, dense_rate=settings.dense_rate)
-    save_file(measures.features.tensors(), wanted.out / "features.safetensors")
-    own = describe(crosscoder, shard, origin.corpus, wanted.out, settings.seed)
+    """Write all but weights and curve into `out`."""
+    measures, own = describe(crosscoder, shard, origin.corpus, out, settings)
     per_model = {}
     for name, scale in zip(crosscoder.models, crosscoder.scales, strict=True):
         losses = loss_recovered(
@@ -78,6 +109,4 @@ def save_measured(
     of = {"layer": origin.layer, "width": crosscoder.width, "dtype": origin.dtype}
     use = {name: found.use.model_dump() for name, found in own.items()}
     report = {"models": per_model, "own_use": use, **counts, **sizes, **of}
-    (wanted.out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n")
-    flat = {f"{measure_name}_{name}": value for name, by in per_model.items() for measure_name, value in by.items()}
-    context.metrics({wanted.prefix + name: value for name, value in (flat | counts).items()}, None)
+    (out / METRICS).write_text(json.dumps(report, indent=1) + "\n")

@@ -29,4 +29,4 @@ def run(context: Context[CrosscoderSettings]) -> None:
     fitted = fit(context, source, made_by, {NAME: wanted}, settings, context.progress)
     models = {name: context.inputs[f"model-{name}"] for name in settings.models}
     origin = Origin(corpus, models, info.layer, info.dtype)
-    save_measured(context, wanted, fitted, fitted.crosscoders[NAME], open_joint(folders, "evaluation"), origin)
+    save_measured(context, NAME, wanted, fitted, open_joint(folders, "evaluation"), origin)

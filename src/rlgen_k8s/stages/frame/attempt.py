@@ -162,6 +162,9 @@ class _Beating:
         if self.keeps:
             patiently(lambda: self.points.save(step, folder), self.beat)
 
+    def part(self, name: str) -> "_Beating":
+        return _Beating(self.points.part(name), self.beat, self.keeps)
+
 
 def _both(log: Metrics, beat: Callable[[], None]) -> Metrics:
     def logged(metrics: Mapping[str, float], step: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from rlgen_k8s.store.results import Store
 KEPT = 2
 """Whole points kept: the newest, and the one before in case the newest turns out to be damaged."""
 
+PARTS = "parts"
+
 SKIPPED = "it is removed, and the point before it is taken"
 
 
@@ -26,6 +28,8 @@ class StoredResume:
     address: str
     attempt: str
     scratch: Path
+    within: str = "resume"
+    """Where the points are, below the address."""
 
     def newest(self) -> ResumePoint | None:
         """The newest whole point, verified, or None. Says which; damaged ones are named on stderr and removed."""
@@ -36,7 +40,7 @@ class StoredResume:
                 print(error, file=sys.stderr, flush=True)
                 self._remove(name)
             else:
-                print(f"{self.address}: going on from step {manifest.step}", flush=True)
+                print(f"{self._of}: going on from step {manifest.step}", flush=True)
                 return ResumePoint(manifest.step, path)
         return None
 
@@ -52,16 +56,29 @@ class StoredResume:
         for older in self._whole()[:-KEPT]:
             self._remove(older)
 
+    def part(self, name: str) -> "StoredResume":
+        """Points of one part of the work."""
+        return replace(self, within=f"{self.within}/{PARTS}/{name}")
+
     def clear(self) -> None:
         """Remove all points that no other running attempt is at; called once the result is published."""
         for name in self.store.blobs.children(self._root):
+            if name == PARTS:
+                for part in self.store.blobs.children(f"{self._root}/{PARTS}"):
+                    self.part(part).clear()
+                continue
             writer = name.rsplit("-", 1)[-1]
             if writer == self.attempt or self.store.blobs.abandoned(self.address, writer):
                 self._remove(name)
 
     @property
+    def _of(self) -> str:
+        """What the points are of, for messages."""
+        return self.address + self.within.removeprefix("resume")
+
+    @property
     def _root(self) -> str:
-        return f"{self.address}/resume"
+        return f"{self.address}/{self.within}"
 
     def _whole(self) -> list[str]:
         """Points with a manifest, oldest step first; of one step, the one saved last comes last."""
@@ -70,11 +87,11 @@ class StoredResume:
 
     def _fetch(self, name: str) -> tuple[ResumeManifest, Path]:
         data = self.store.blobs.read(f"{self._root}/{name}/{MANIFEST}")
-        manifest = parse_resume_manifest(data or b"", f"resume point {name} of {self.address}", SKIPPED)
+        manifest = parse_resume_manifest(data or b"", f"resume point {name} of {self._of}", SKIPPED)
         to = self.scratch / "resume" / name
         shutil.rmtree(to, ignore_errors=True)
         brought = self.store.blobs.bring(f"{self._root}/{name}/files", manifest.files, to)
-        verify_files(brought, manifest.files, f"resume point {manifest.step} of {self.address}", SKIPPED)
+        verify_files(brought, manifest.files, f"resume point {manifest.step} of {self._of}", SKIPPED)
         return manifest, brought.folder
 
     def _remove(self, name: str) -> None:

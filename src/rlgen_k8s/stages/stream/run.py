@@ -61,7 +61,7 @@ def make(context: Context[StreamSettings], team: Team) -> None:
         shard = JointActivations(crosscoder.models, raw, crosscoder.scales)
         models = {label: folders[model] for label, model in zip(crosscoder.models, one.reads, strict=True)}
         origin = Origin(context.inputs["corpus"], models, layer, settings.harvest.dtype)
-        save_measured(context, one, fitted, crosscoder, shard, origin)
+        save_measured(context, name, one, fitted, shard, origin)
         context.progress(done + team.tally(), done + len(wanted))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed
@@ -61,10 +62,12 @@ def in_team(work: Work, context: Context[StreamSettings], count: int) -> None:
             shown = done
             context.progress(done, total)
 
-    answers: dict[str, Callable[..., None]] = {
+    answers: dict[str, Callable[..., Any]] = {
         "progress": progress,
         "metrics": context.metrics,
         "save": context.resume.save,
+        "newest of part": lambda name: context.resume.part(name).newest(),
+        "save part": lambda name, step, folder: context.resume.part(name).save(step, folder),
     }
     run_ranks(
         _work,
@@ -96,7 +99,7 @@ def _work(
     if torch.cuda.is_available():
         torch.cuda.set_device(rank)
         backend = "cpu:gloo,cuda:nccl"
-    store = torch.distributed.FileStore(str(scratch / "meet"), count)
+    store = torch.distributed.FileStore(str(scratch / "meet"), count)  # type: ignore[attr-defined]  # not in `__all__`
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=TIMEOUT)
     context = Context(
         settings=settings,
@@ -133,3 +136,24 @@ class _Points:
         if self.rank == 0:
             self.ask(("save", step, whole))
             shutil.rmtree(whole)
+
+    def part(self, name: str) -> "_Part":
+        return _Part(name, self.ask)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Resume points of a part of the work that one process does."""
+
+    name: str
+    ask: Ask
+
+    def newest(self) -> ResumePoint | None:
+        point: ResumePoint | None = self.ask(("newest of part", self.name))
+        return point
+
+    def save(self, step: int, folder: Path) -> None:
+        self.ask(("save part", self.name, step, folder))
+
+    def part(self, name: str) -> "_Part":
+        return _Part(f"{self.name}/{name}", self.ask)
