@@ -29,7 +29,7 @@ Precision = Literal["fp32", "bf16"]
 SPARSE_BELOW: dict[Precision, float] = {"fp32": 0.08, "bf16": 0.04}
 """Share of active features below which products from the active ones alone are the faster ones (`make bench`)."""
 SPARSE_BELOW_ON_GPU: dict[Precision, float] = {"fp32": 0.02, "bf16": 0.003}
-"""The same on a GPU, estimated, not measured: here reading the active features' rows at 3 TB/s
+"""The same on a GPU, estimated, not measured (`make gpu-check` does): here reading the active features' rows at 3 TB/s
 takes two thirds of the dense products' time at 50 TFLOP/s in fp32 and 600 in bf16."""
 
 DENSITY_SAMPLE = 16
