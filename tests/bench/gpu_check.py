@@ -1,8 +1,8 @@
 """What only a GPU can measure, as a table in Markdown; at most 10 minutes on one H200.
 
 Run by `make gpu-check`, or: `python -m tests.bench.gpu_check [--small] [PART …]`. Parts: crosscoder, harvest, stream,
-sft, grpo. `--small` goes the same ways at toy sizes on a CPU. A part that fails is named with its reason, the others go
-on, and the exit code is 1.
+sft, grpo. With TRITON_INTERPRET=1, `--small` goes the same ways at toy sizes on a CPU. A part that fails is named with
+its reason, the others go on, and the exit code is 1.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def crosscoder(sizes: Sizes) -> Iterator[Row]:
 
 def crosscoder_steps(sizes: Sizes, n_models: int) -> Iterator[Row]:
     """Of one crosscoder, at several shares of active features; a dense step's time does not depend on them."""
-    from rlgen_k8s.crosscoder.sparse_triton import TritonProducts  # after main chose whether it is interpreted
+    from rlgen_k8s.crosscoder.sparse_triton import TritonProducts  # in this part alone
 
     width, features, batch, device = sizes.model.width, sizes.n_features, sizes.batch, sizes.device
     flops = 10 * batch * n_models * width * features
@@ -192,12 +192,11 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"part {min(unknown)}: expected one of {', '.join(PARTS)}")
+    if asked.small and os.environ.get("TRITON_INTERPRET") != "1":
+        parser.error("--small: set TRITON_INTERPRET=1 beside it, which Triton has to find when it is imported")
     if not asked.small and not torch.cuda.is_available():
         parser.error("no GPU is here; --small goes the same ways on the CPU")
     sizes = LARGE if not asked.small else SMALL
-    if asked.small:
-        os.environ["TRITON_INTERPRET"] = "1"  # before its kernels are imported
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.manual_seed(0)
 
     on = torch.cuda.get_device_name() if sizes.device == "cuda" else "CPU, toy sizes"

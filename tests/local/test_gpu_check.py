@@ -1,5 +1,6 @@
 """`make gpu-check` at toy sizes on the CPU. Its trainers' parts are what test_sft_training and test_grpo_real test."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 def check(*parts: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "tests.bench.gpu_check", "--small", *parts]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_it_prints_one_table_with_every_rate() -> None:
