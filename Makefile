@@ -14,7 +14,7 @@ settings := $(foreach pair,$(SET),--set $(pair))
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help environment run plan render status report mlflow test test-fast lint types bench clean
+.PHONY: help environment run plan render status report mlflow test test-fast lint types bench gpu-check clean
 .PHONY: cluster cluster-down images install uninstall doctor submit watch logs stop resubmit test-platform test-cluster bench-cluster
 
 help: ## List the targets
@@ -58,10 +58,13 @@ types: environment ## mypy, strict
 	$(BIN)/mypy
 
 bench: environment ## Measure speed: harvest, crosscoder step, commands, the whole study
-	$(BIN)/python tests/bench/bench_harvest.py
-	$(BIN)/python tests/bench/bench_crosscoder.py
-	$(BIN)/python tests/bench/bench_stream.py
-	$(BIN)/python tests/bench/bench_study.py
+	$(BIN)/python -m tests.bench.bench_harvest
+	$(BIN)/python -m tests.bench.bench_crosscoder
+	$(BIN)/python -m tests.bench.bench_stream
+	$(BIN)/python -m tests.bench.bench_study
+
+gpu-check: environment ## Measure on one GPU, in at most 10 minutes: a table to paste
+	$(BIN)/python -m tests.bench.gpu_check
 
 cluster: ## Start a Kubernetes on this machine, for development (GPUS=8: fake GPUs; QUEUES=1: JobSet, Kueue)
 	@platform/cluster/up

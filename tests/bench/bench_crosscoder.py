@@ -1,6 +1,6 @@
 """Whole crosscoder training steps against their matrix products and against a plain implementation, in one run.
 
-Run by `make bench`, or: `python tests/bench/bench_crosscoder.py`. CPU seconds; medians of rounds in which everything
+Run by `make bench`, or: `python -m tests.bench.bench_crosscoder`. CPU seconds; medians of rounds in which everything
 takes its turn, so that a busy machine slows all alike. A step is all of it: the batch from stored activations, loss,
 gradients, clipping, Adam. The limit is the time of the step's five products alone, in fp32. The plain implementation is
 written as public ones are: einsum over the models, autograd, `torch.optim.Adam`, a batch at hand. Memory is the peak of
@@ -8,15 +8,13 @@ a process of its own, above what it held before the trainer was made.
 """
 
 import multiprocessing
-import re
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import timing
 import torch
-from plain_crosscoder import PlainTrainer
+from tests.bench import timing
+from tests.bench.plain_crosscoder import PlainTrainer
 
 from rlgen_k8s.crosscoder import JointActivations, Trainer, TrainingPlan
 from rlgen_k8s.crosscoder.step import Precision
@@ -27,14 +25,16 @@ DENSITIES = (0.01, 0.002)
 LIMIT_WANTED, PLAIN_WANTED, SPARSE_WANTED = 0.9, 2.5, {0.01: 2.0, 0.002: 3.0}
 
 
-def matrix_products(width: int, n_features: int, dtype: torch.dtype) -> Callable[[], None]:
+def matrix_products(
+    width: int, n_features: int, dtype: torch.dtype, *, batch: int = BATCH, device: str = "cpu"
+) -> Callable[[], None]:
     """The five products of a step, on memory of their own that is allocated before."""
 
     def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(shape).to(dtype)
+        return torch.randn(shape, dtype=dtype, device=device)
 
-    x, residual = (normal(BATCH, width) for _ in range(2))
-    features, feature_gradients = (normal(BATCH, n_features) for _ in range(2))
+    x, residual = (normal(batch, width) for _ in range(2))
+    features, feature_gradients = (normal(batch, n_features) for _ in range(2))
     encoder, encoder_gradient = (normal(width, n_features) for _ in range(2))
     decoder, decoder_gradient = (normal(n_features, width) for _ in range(2))
 
@@ -48,17 +48,25 @@ def matrix_products(width: int, n_features: int, dtype: torch.dtype) -> Callable
     return work
 
 
-def trainer(width: int, n_features: int, precision: Precision, density: float | None = None) -> Trainer:
-    """Two models' stored activations (bfloat16, as a harvest stores them) and a plan with every part switched on.
+def trainer(
+    width: int,
+    n_features: int,
+    precision: Precision,
+    density: float | None = None,
+    *,
+    n_models: int = N_MODELS,
+    batch: int = BATCH,
+    device: str = "cpu",
+) -> Trainer:
+    """Models' stored activations (bfloat16, as a harvest stores them) and a plan with every part switched on.
 
-    With `density`, the encoder's bias is moved so far down that this share of the features is active, and the learning
-    rate is next to nothing, so that the share stays.
+    With `density` this share of the features is active, and the learning rate is next to nothing, so that it stays.
     """
-    raw = tuple(torch.randn(8 * BATCH, width).bfloat16() for _ in range(N_MODELS))
+    raw = tuple(torch.randn(8 * batch, width).bfloat16() for _ in range(n_models))
     plan = TrainingPlan(
         n_features=n_features,
         sparsity_weight=2.0,
-        batch=BATCH,
+        batch=batch,
         learning_rate=1e-4 if density is None else 1e-9,
         epochs=1000,
         sparsity_warmup=0.05,
@@ -68,16 +76,27 @@ def trainer(width: int, n_features: int, precision: Precision, density: float | 
         seed=0,
         precision=precision,
     )
-    made = Trainer(JointActivations(("base", "tuned"), raw, (1.0,) * N_MODELS), plan)
+    names = tuple(f"model-{number}" for number in range(n_models))
+    made = Trainer(JointActivations(names, raw, (1.0,) * n_models), plan, device)
     if density is not None:
-        coder = made.crosscoder
-        sample = coder.preactivations(made.data.fill(torch.arange(BATCH), torch.empty(BATCH, N_MODELS * width)))
-        coder.encoder_bias -= sample.flatten()[:: sample.numel() // 100_000].quantile(1 - density)
+        set_density(made, density)
     return made
 
 
+def first_batch(made: Trainer) -> torch.Tensor:
+    """[batch, M * d] on the trainer's device: the first of its stored tokens."""
+    data, batch = made.data, made.plan.batch
+    return data.fill(torch.arange(batch), made.crosscoder.decoder.new_empty(batch, len(data.models) * data.width))
+
+
+def set_density(made: Trainer, density: float) -> None:
+    """Move the encoder's bias so that this share of the features is active."""
+    sample = made.crosscoder.preactivations(first_batch(made)).flatten()
+    made.crosscoder.encoder_bias -= sample[:: max(1, len(sample) // 100_000)].quantile(1 - density)
+
+
 def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """CPU seconds of one call of each, after one that does not count."""
+    """Seconds of one call of each, after one that does not count."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for counts in (False, *[True] * rounds):
         for name, work in works.items():
@@ -106,22 +125,15 @@ def compare(shape: str, width: int, n_features: int, rounds: int) -> dict[str, f
     return seconds
 
 
-def resident(which: str) -> float:
-    """MB of this process: "VmRSS" those it holds, "VmHWM" the most it ever held."""
-    found = re.search(rf"{which}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1000
-
-
 def peak_memory(precision: Precision, density: float | None) -> tuple[float, float]:
     """MB at the peak of three steps, and of weights, Adam's two moments and a batch; in a process of its own."""
     width, n_features, _ = SHAPES["d 512, D 8192"]
-    before = resident("VmRSS")
+    before = timing.resident("VmRSS")
     made = trainer(width, n_features, precision, density)
     for _ in range(3):
         made.advance()
     weights = sum(parameter.nbytes for parameter in made.crosscoder.parameters.values())
-    return resident("VmHWM") - before, (3 * weights + 4 * BATCH * N_MODELS * width) / 1e6
+    return timing.resident("VmHWM") - before, (3 * weights + 4 * BATCH * N_MODELS * width) / 1e6
 
 
 def print_memory() -> None:

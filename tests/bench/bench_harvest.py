@@ -3,7 +3,7 @@
 All in one run, and whether the bits are the same. The second comparison is with the whole harvest: separators dropped,
 norms taken, rows stored in bfloat16.
 
-Run by `make bench`, or: `python tests/bench/bench_harvest.py`. The two ways take turns, so that a busy machine slows
+Run by `make bench`, or: `python -m tests.bench.bench_harvest`. The two ways take turns, so that a busy machine slows
 both; medians are compared.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import medians
+from tests.bench.timing import medians
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
@@ -63,9 +63,9 @@ def compare(model: PreTrainedModel, tokens: Tensor, rounds: int) -> tuple[float,
     return ours, theirs, same
 
 
-def of_bare(model: PreTrainedModel, rounds: int) -> tuple[float, float]:
-    """Median CPU seconds of storing four batches of 64 sequences of 128, and of the lower half's forwards alone."""
-    sequences = np.random.default_rng(0).integers(1, model.config.vocab_size, (256, 128), dtype=np.int32)
+def of_bare(model: PreTrainedModel, rounds: int, batch: int = 64, length: int = 128) -> tuple[float, float]:
+    """Median seconds of storing four batches of sequences, and of the lower half's forwards alone."""
+    sequences = np.random.default_rng(0).integers(1, model.config.vocab_size, (4 * batch, length), dtype=np.int32)
     sequences[:, 0] = 0
     half = deepcopy(model)
     drop_upper_half(half)
@@ -73,13 +73,13 @@ def of_bare(model: PreTrainedModel, rounds: int) -> tuple[float, float]:
     def store() -> None:
         with tempfile.TemporaryDirectory() as folder:
             harvest_shard(
-                model, sequences, 0, Path(folder), "train", dtype="bfloat16", batch=64, on_sequences=lambda _n: None
+                model, sequences, 0, Path(folder), "train", dtype="bfloat16", batch=batch, on_sequences=lambda _n: None
             )
 
     @torch.inference_mode()
     def bare() -> None:
-        for start in range(0, 256, 64):
-            ids = torch.from_numpy(sequences[start : start + 64].astype(np.int64))
+        for start in range(0, 4 * batch, batch):
+            ids = torch.from_numpy(sequences[start : start + batch].astype(np.int64)).to(half.device)
             half.get_decoder()(input_ids=ids, use_cache=False)
 
     whole, forwards = medians(rounds, store, bare)

@@ -1,6 +1,6 @@
 """The whole stream, eleven models and eleven crosscoders, against a pass for each crosscoder and plain steps.
 
-Run by `make bench`, or: `python tests/bench/bench_stream.py`. Shapes are the tiny study's: base, five SFT and five RL
+Run by `make bench`, or: `python -m tests.bench.bench_stream`. Shapes are the tiny study's: base, five SFT and five RL
 checkpoints; ten crosscoders of two models and one of three. CPU seconds from models in memory to trained weights, in
 one run; the two take turns, so that a busy machine slows both, and medians are compared. The other way is what a public
 implementation does: for each crosscoder its own models' `output_hidden_states=True`, then einsum, autograd and Adam.
@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from bench_harvest import SHAPES
-from plain_crosscoder import PlainTrainer
-from timing import medians, seconds
+from tests.bench.bench_harvest import SHAPES
+from tests.bench.plain_crosscoder import PlainTrainer
+from tests.bench.timing import medians, seconds
 from torch import Tensor
 from transformers import PreTrainedModel, Qwen3ForCausalLM
 
@@ -48,22 +48,31 @@ PLAN = TrainingPlan(
 )
 
 
-def tokens(units: int) -> PackedTokens:
+def tokens(
+    units: int, forward: int = FORWARD, length: int = LENGTH, vocabulary: int = CONFIG.vocab_size
+) -> PackedTokens:
     """Random ids; a separator in front of each sequence."""
-    ids = np.random.default_rng(0).integers(1, CONFIG.vocab_size, (units * FORWARD, LENGTH), dtype=np.int32)
+    ids = np.random.default_rng(0).integers(1, vocabulary, (units * forward, length), dtype=np.int32)
     ids[:, 0] = 0
-    return PackedTokens(ids, 0, FORWARD)
+    return PackedTokens(ids, 0, forward)
 
 
-def stream(models: dict[str, PreTrainedModel], text: PackedTokens) -> Stream:
+def stream(models: dict[str, PreTrainedModel], text: PackedTokens, batch: int = BATCH, device: str = "cpu") -> Stream:
     """As the tiny study would have it: half of this bench's text in the buffer."""
-    recipe = Recipe(batch=BATCH, epochs=1, seed=0, block=BLOCK, scale_units=1, corpus="")
-    return Stream(LiveActivations(models, text, "bfloat16"), recipe)
+    recipe = Recipe(batch=batch, epochs=1, seed=0, block=BLOCK, scale_units=1, corpus="")
+    return Stream(LiveActivations(models, text, "bfloat16", device), recipe, device=device)
 
 
-def new_training(models: dict[str, PreTrainedModel], text: PackedTokens) -> JointTraining:
+def new_training(
+    models: dict[str, PreTrainedModel],
+    text: PackedTokens,
+    crosscoders: dict[str, tuple[str, ...]] = CROSSCODERS,
+    plan: TrainingPlan = PLAN,
+    device: str = "cpu",
+) -> JointTraining:
     """All crosscoders at their start."""
-    return JointTraining(stream(models, text), {name: Member(which, PLAN) for name, which in CROSSCODERS.items()})
+    members = {name: Member(which, plan) for name, which in crosscoders.items()}
+    return JointTraining(stream(models, text, plan.batch, device), members, device)
 
 
 def together(models: dict[str, PreTrainedModel], text: PackedTokens, biases: dict[str, Tensor] | None = None) -> None:

@@ -10,21 +10,14 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from tests.local.micro import TEMPLATE, write_words
+from transformers import AutoModelForCausalLM
 
 from rlgen_k8s.lm.load import load_tokenizer
 
 STEPS = 6
-SPECIAL = ("<pad>", "<end>", "<|im_start|>", "<|im_end|>")
-WORDS = (*SPECIAL, "\n", "user", "assistant", "1", "2")
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 STAGE = """
 import sys
 from pathlib import Path
@@ -47,30 +40,7 @@ run(context)
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model over nine words that says the right one now and then, and problems for six and a half steps."""
     folder = tmp_path_factory.mktemp("grpo")
-    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="1"))
-    words.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed")]
-    )
-    words.add_special_tokens([AddedToken(word, special=True) for word in SPECIAL])
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, eos_token="<end>", pad_token="<pad>", chat_template=TEMPLATE
-    ).save_pretrained(folder / "base")
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        pad_token_id=0,
-        eos_token_id=1,
-        max_position_embeddings=64,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder / "base")
-    rows = [("user " * (1 + number % 5), str(1 + number % 2)) for number in range(STEPS * 4 + 2)]
-    pd.DataFrame(rows, columns=["problem", "answer"]).to_parquet(folder / "problems.parquet")
+    write_words(folder, STEPS * 4 + 2, width=16, heads=2, length=64)
     return folder
 
 

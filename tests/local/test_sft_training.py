@@ -1,7 +1,6 @@
 """The stage `sft` with the real LLaMA-Factory on a micro model: plain, killed and gone on, and on DeepSpeed."""
 
 import json
-import random
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -11,19 +10,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.local.micro import write_sums
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.stages.frame.context import local_context
-from rlgen_k8s.stages.model.pretrain import create_model
 from rlgen_k8s.stages.model.settings import ModelSettings
-from rlgen_k8s.stages.model.tokenizer import train_tokenizer
 from rlgen_k8s.stages.sft.config import training_config
 from rlgen_k8s.stages.sft.plan import save_points, total_steps
 from rlgen_k8s.stages.sft.run import run
 from rlgen_k8s.stages.sft.settings import SftSettings
-from rlgen_k8s.stages.traces.rejection import Problem, Sampled
-from rlgen_k8s.stages.traces.run import write
 
 N_TRACES = 100
 MICRO = SftSettings(
@@ -84,18 +80,7 @@ class Training:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A model with random weights, and traces of sums."""
     base, traces = tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("traces")
-    chance = random.Random(0)
-    problems, done = [], Sampled(samples=N_TRACES)
-    for i in range(N_TRACES):
-        a, b = chance.randrange(50), chance.randrange(50)
-        problems.append(Problem(f"p{i}", f"What is {a}+{b}?", str(a + b)))
-        done.kept[f"p{i}"] = f"{a}+{b}={a + b}.\nThe answer is \\boxed{{{a + b}}}."
-        done.tries[f"p{i}"] = 1
-    write(traces, problems, done)
-    tokenizer = train_tokenizer([problem.text + done.kept[problem.id] for problem in problems], vocabulary=320)
-    torch.manual_seed(0)
-    create_model(ModelSettings(layers=2, width=32), tokenizer).save_pretrained(base)
-    tokenizer.save_pretrained(base)
+    write_sums(base, traces, N_TRACES, ModelSettings(layers=2, width=32))
     return {"base": base, "traces": traces}
 
 

@@ -1,11 +1,13 @@
 """The products after the encoder when few features are active: decode and three gradients from the active ones alone.
 
-Exact: a feature at zero adds nothing to any of the four. Everything is in the weights' own type.
+Exact: a feature at zero adds nothing to any of the four. `SparseProducts` has PyTorch's CSR products in the weights'
+own type; `sparse_triton` has the same in kernels for a GPU.
 """
 
 import warnings
 from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +18,35 @@ from rlgen_k8s.crosscoder.products import Penalty, pull_decoder
 # Said once a process by the first sparse tensor, whatever its arguments; tests hold the products against dense ones.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
 warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")
+
+
+class Active(NamedTuple):
+    """A batch's active features, token by token, and what brings them into an order feature by feature."""
+
+    values: Tensor
+    """[active]"""
+    features: Tensor
+    """[active] int64, rising within a token."""
+    token_bounds: Tensor
+    """[tokens + 1]: where each token's begin, and their number."""
+    order: Tensor
+    """[active]: sorts by feature; tokens rise within a feature."""
+    tokens: Tensor
+    """[active] int64, in that order."""
+    feature_bounds: Tensor
+    """[D + 1]: where each feature's begin in that order, and their number."""
+
+
+def find_active(features: Tensor, dtype: torch.dtype) -> Active:
+    """What is not zero in `features: [tokens, D]`, contiguous; values in `dtype`."""
+    flat, (tokens, n_features) = features.view(-1), features.shape
+    place = flat.nonzero()[:, 0]
+    token = torch.div(place, n_features, rounding_mode="floor")
+    feature = place - token * n_features
+    order = torch.argsort(feature, stable=True)
+    return Active(
+        flat[place].to(dtype), feature, _bounds(token, tokens), order, token[order], _bounds(feature, n_features)
+    )
 
 
 class SparseProducts:
@@ -31,21 +62,14 @@ class SparseProducts:
 
     def read(self, features: Tensor) -> None:
         """Take up `features: [tokens, D]`, contiguous."""
-        flat, (tokens, n_features) = features.view(-1), features.shape
-        active = flat.nonzero()[:, 0]
-        token = torch.div(active, n_features, rounding_mode="floor")
-        self._feature = active - token * n_features
-        value = flat[active].to(self.crosscoder.decoder)
-        self._by_token = _csr(_bounds(token, tokens), self._feature, value, (tokens, n_features))
-        self._order = torch.argsort(self._feature, stable=True)
-        self._bounds = _bounds(self._feature, n_features)
-        self._tokens = token[self._order]
-        self._by_feature = self._transposed(value)
+        self._active = active = find_active(features, self.crosscoder.decoder.dtype)
+        self._by_token = _csr(active.token_bounds, active.features, active.values, tuple(features.shape))
+        self._by_feature = self._transposed(active.values)
 
     def _transposed(self, values: Tensor) -> Tensor:
         """[D, tokens] with `values` in the order of `read` at the active features."""
-        shape = (self._by_token.shape[1], self._by_token.shape[0])
-        return _csr(self._bounds, self._tokens, values[self._order], shape)
+        active, (tokens, n_features) = self._active, self._by_token.shape
+        return _csr(active.feature_bounds, active.tokens, values[active.order], (n_features, tokens))
 
     def decode(self, residual: Tensor) -> None:
         """See `Products`."""
@@ -64,11 +88,11 @@ class SparseProducts:
         pull_decoder(penalty, decoder, gradients["decoder"])
         torch.addmm(gradients["decoder"], self._by_feature, residual, alpha=scale, out=gradients["decoder"])
         products = torch.sparse.sampled_addmm(self._by_token, residual, decoder.T, beta=0.0, alpha=scale)
-        at_features = products.values() + penalty.features[self._feature]
+        at_features = products.values() + penalty.features[self._active.features]
         scratch = self._encoder_gradient
         torch.addmm(scratch, self._transposed(at_features), x, beta=0, out=scratch)
         gradients["encoder"].copy_(scratch.T)
-        gradients["encoder_bias"].zero_().index_add_(0, self._feature, at_features)
+        gradients["encoder_bias"].zero_().index_add_(0, self._active.features, at_features)
 
 
 def _bounds(owners: Tensor, n_owners: int) -> Tensor:
@@ -77,5 +101,5 @@ def _bounds(owners: Tensor, n_owners: int) -> Tensor:
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0))
 
 
-def _csr(bounds: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+def _csr(bounds: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.sparse_csr_tensor(bounds, columns, values, shape, check_invariants=False)

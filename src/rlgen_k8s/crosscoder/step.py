@@ -11,7 +11,7 @@ The terms with Î» are those of `relu`. `batch_topk` has none; `jumprelu` has `dÎ
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,9 +22,15 @@ from rlgen_k8s.crosscoder.model import Crosscoder
 from rlgen_k8s.crosscoder.products import BFloat16Products, Float32Products, Penalty, Products
 from rlgen_k8s.crosscoder.sparse import SparseProducts
 
+if TYPE_CHECKING:
+    from rlgen_k8s.crosscoder.sparse_triton import TritonProducts
+
 Precision = Literal["fp32", "bf16"]
 SPARSE_BELOW: dict[Precision, float] = {"fp32": 0.08, "bf16": 0.04}
 """Share of active features below which products from the active ones alone are the faster ones (`make bench`)."""
+SPARSE_BELOW_ON_GPU: dict[Precision, float] = {"fp32": 0.02, "bf16": 0.003}
+"""The same on a GPU, estimated, not measured (`make gpu-check` does): here reading the active features' rows at 3 TB/s
+takes two thirds of the dense products' time at 50 TFLOP/s in fp32 and 600 in bf16."""
 
 DENSITY_SAMPLE = 16
 """Every 16th token of a batch is counted: counting all of them costs a twentieth of a dense step."""
@@ -71,7 +77,7 @@ class GradientStep:
         self.gradients = {name: torch.empty_like(tensor) for name, tensor in trained.items()}
         products = BFloat16Products if precision == "bf16" else Float32Products
         self._dense: BFloat16Products | Float32Products = products(crosscoder, batch)
-        self._sparse = SparseProducts(crosscoder)
+        self.sparse, self.sparse_below = _sparse_products(crosscoder, precision)
         self._residual = crosscoder.decoder.new_empty(batch, crosscoder.decoder.shape[1])
 
     def __call__(self, x: Tensor, sparsity_weight: float, dead: Tensor | None = None) -> StepResult:
@@ -116,13 +122,13 @@ class GradientStep:
 
     def _products(self, features: Tensor) -> Products:
         """The products that are the faster ones for these features, by how many are active."""
-        if self.objective.activation == "jumprelu" or features.is_cuda:
+        if self.objective.activation == "jumprelu":
             return self._dense
         sample = features[::DENSITY_SAMPLE]
-        if int(torch.count_nonzero(sample)) / sample.numel() >= SPARSE_BELOW[self.precision]:
+        if int(torch.count_nonzero(sample)) / sample.numel() >= self.sparse_below:
             return self._dense
-        self._sparse.read(features)
-        return self._sparse
+        self.sparse.read(features)
+        return self.sparse
 
     def _relu_backward(self, at_features: Tensor) -> None:
         features = self._dense.features
@@ -146,3 +152,13 @@ class GradientStep:
             self._relu_backward(at_features)
 
         return backward
+
+
+def _sparse_products(crosscoder: Crosscoder, precision: Precision) -> "tuple[SparseProducts | TritonProducts, float]":
+    """The device's products from active features, and the share of these below which they are the faster ones."""
+    if not crosscoder.decoder.is_cuda:
+        return SparseProducts(crosscoder), SPARSE_BELOW[precision]
+    from rlgen_k8s.crosscoder.sparse_triton import TritonProducts  # Triton is imported where there is a GPU
+
+    dtype = torch.bfloat16 if precision == "bf16" else crosscoder.decoder.dtype
+    return TritonProducts(crosscoder, dtype), SPARSE_BELOW_ON_GPU[precision]
