@@ -51,7 +51,7 @@ def test_a_launcher_may_do_what_it_does_and_no_more(objects):
     assert rights == jobsets | {("workloads", "list"), ("pods", "list"), ("pods/log", "get")}
     [subject] = objects["RoleBinding", "rlgen-launcher"]["subjects"]
     assert subject["name"] == "rlgen-launcher"
-    assert objects["ServiceAccount", "rlgen-launcher"]["automountServiceAccountToken"] is False
+    assert objects["ServiceAccount", "rlgen-launcher"]["automountServiceAccountToken"] is True
 
 
 def test_the_pods_of_a_gang_reach_each_other_and_nobody_else_reaches_them(objects):

@@ -23,7 +23,7 @@ from rlgen_k8s.store.manifest import Identity
 from rlgen_k8s.study.settings import PodShape
 
 __all__ = ["inputs"]
-SETTINGS = MICRO.model_copy(update={"deepspeed_stage": 3, "processes": 2, "per_device_batch": 8})
+SETTINGS = MICRO.model_copy(update={"deepspeed_stage": 3, "processes": 2, "per_device_batch": 8, "epochs": 10})
 Train = Callable[..., Gang]
 
 
