@@ -80,7 +80,7 @@ def row_products(bounds: Tensor, columns: Tensor, left: Tensor, right: Tensor, d
     return out
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _add_rows(  # type: ignore[no-untyped-def]
     out, bounds, columns, values, rows, width, down, along, GROUP: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -101,7 +101,7 @@ def _add_rows(  # type: ignore[no-untyped-def]
     tl.store(at, tl.load(at, mask=inside) + total, mask=inside)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _row_products(  # type: ignore[no-untyped-def]
     out, bounds, columns, left, right, width, GROUP: tl.constexpr, BLOCK: tl.constexpr
 ):
