@@ -42,7 +42,9 @@ def sft(*, on_gpu: bool) -> tuple[int, float]:
 def grpo(*, on_gpu: bool) -> tuple[int, float]:
     """Steps that the stage took, and its seconds. On a GPU vLLM answers the prompts."""
     if on_gpu and importlib.util.find_spec("vllm") is None:
-        raise RuntimeError("vLLM is not installed: uv.lock has none; run this where it is")
+        raise RuntimeError(
+            "vLLM is not in this environment; run the part where it is (uv sync --no-default-groups --group=vllm)"
+        )
     settings = GrpoSettings(
         engine="vllm" if on_gpu else "hf",
         precision="bf16" if on_gpu else "fp32",

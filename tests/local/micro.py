@@ -12,7 +12,7 @@ from rlgen_k8s.stages.model.pretrain import create_model
 from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.stages.model.tokenizer import train_tokenizer
 from rlgen_k8s.stages.traces.rejection import Problem, Sampled
-from rlgen_k8s.stages.traces.run import write
+from rlgen_k8s.stages.traces.run import write_kept
 
 SPECIAL = ("<pad>", "<end>", "<|im_start|>", "<|im_end|>")
 WORDS = (*SPECIAL, "\n", "user", "assistant", "1", "2")
@@ -31,7 +31,7 @@ def write_sums(base: Path, traces: Path, n_traces: int, shape: ModelSettings) ->
         problems.append(Problem(f"p{i}", f"What is {a}+{b}?", str(a + b)))
         done.kept[f"p{i}"] = f"{a}+{b}={a + b}.\nThe answer is \\boxed{{{a + b}}}."
         done.tries[f"p{i}"] = 1
-    write(traces, problems, done)
+    write_kept(traces, problems, done)
     tokenizer = train_tokenizer([problem.text + done.kept[problem.id] for problem in problems], vocabulary=320)
     torch.manual_seed(0)
     create_model(shape, tokenizer).save_pretrained(base)
