@@ -128,7 +128,8 @@ def _cause(ranks: Sequence[_Rank], name: str) -> Exception:
         return not killed, rank.failure is None, rank.failure.at if rank.failure else 0.0
 
     first = min((rank for rank in ranks if rank.process.returncode), key=order)
-    failure, code = first.failure, first.process.returncode
+    failure = first.failure
+    code = 1 if failure else first.process.returncode  # who spoke of an exception may have been ended meanwhile
     if failure and failure.error:
         return failure.error
     tail = failure.trace.splitlines()[-TAIL_LINES:] if failure else []
