@@ -25,10 +25,9 @@ SHAPE = PodShape(cpu=0.55, memory=2, disk=1, nodes=2)
 SOON = 120
 # The launcher's command, once the stage is registered.
 LAUNCHER = f"""
-import runpy, sys
+import runpy
 runpy.run_path("{FOLDER}/{FILES[0]}")
-from rlgen_k8s.runners.gang.__main__ import main
-sys.exit(main())
+runpy.run_module("rlgen_k8s.runners.gang", run_name="__main__")
 """
 Json = dict[str, Any]
 

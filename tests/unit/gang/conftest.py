@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -64,6 +64,7 @@ class Api:
         self.log = ""
         self.script: list[Callable[[], None]] = []
         self.refusals: dict[str, list[int]] = {"POST": [], "WATCH": []}
+        self.looked = threading.Semaphore(0)
         self.made: list[Json] = []
         self.removed = 0
 
@@ -79,6 +80,10 @@ class Api:
         self.pods = list(pods)
         self.jobset["status"] = {"terminalState": how, "conditions": [{"type": how, "message": "jobset ended"}]}
 
+    def wait_for_a_look(self) -> None:
+        """Nothing happens until somebody has asked why the gang waits."""
+        assert self.looked.acquire(timeout=30)
+
     def vanish(self) -> None:
         """Somebody deletes the JobSet."""
         self.jobset = None
@@ -88,6 +93,7 @@ class Api:
         if path.endswith("/pods"):
             return 200, {"items": self.pods}
         if path.endswith("/workloads"):
+            self.looked.release()
             return 200, {"items": self.workloads}
         if method == "POST":
             if self.jobset is not None:
@@ -119,6 +125,8 @@ class Api:
 
 def handler(api: Api) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def handle_any(self) -> None:
             parts = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
@@ -126,23 +134,26 @@ def handler(api: Api) -> type[BaseHTTPRequestHandler]:
             watches = "watch" in parse_qs(parts.query)
             refusals = api.refusals.get("WATCH" if watches else self.command)
             if refusals:
-                self.reply(refusals.pop(0), b'{"message": "failed calling webhook"}')
+                self.reply(refusals.pop(0), [b'{"message": "failed calling webhook"}'])
             elif watches:
-                self.reply(200, *(json.dumps(event).encode() + b"\n" for event in api.events()))
+                self.reply(200, (json.dumps(event).encode() + b"\n" for event in api.events()))
             elif parts.path.endswith("/log"):
-                self.reply(200, api.log.encode())
+                self.reply(200, [api.log.encode()])
             else:
                 status, answer = api.answer(self.command, parts.path, body)
-                self.reply(status, json.dumps(answer).encode())
+                self.reply(status, [json.dumps(answer).encode()])
 
         do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
-        def reply(self, status: int, *parts: bytes) -> None:
+        def reply(self, status: int, parts: Iterable[bytes]) -> None:
+            """Each part as soon as it is there, as an API server's watch does."""
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            for name, value in (("Transfer-Encoding", "chunked"), ("Connection", "close")):
+                self.send_header(name, value)
             self.end_headers()
-            for part in parts:
-                self.wfile.write(part)
+            for part in filter(None, parts):
+                self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
@@ -159,7 +170,7 @@ def api() -> Api:
 def cluster(api: Api) -> Iterator[Cluster]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(api))
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     settings = Configuration(host=f"http://127.0.0.1:{server.server_port}")
     settings.retries = False
     yield Cluster(ApiClient(settings), "test", "rlgen")

@@ -10,6 +10,7 @@ from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.gang import launcher
 from rlgen_k8s.runners.gang.launcher import launch
 from rlgen_k8s.stages.frame import outage
+from rlgen_k8s.stages.frame.budget import spend
 from rlgen_k8s.stages.frame.ending import TerminatedError, raise_on_signals
 
 ENVIRON = {"RLGEN_SUBMISSION": "tiny-20260131-120000"}
@@ -106,19 +107,19 @@ def test_told_to_stop_it_leaves_nothing_that_holds_quota(api, run):
     assert (api.jobset, api.removed) == (None, 1)
 
 
-def test_a_jobset_that_somebody_deletes_is_tried_again_and_not_for_ever(api, run):
-    ends = []
-    for _ in range(4):
-        api.script = [api.admit, api.vanish]
-        ends.append(run())
-    assert [code for code, _ in ends] == [75, 75, 75, 2]
-    assert "deleted before its end" in ends[0][1]
-    assert "failure 4 of 4: given up" in ends[3][1]
+@pytest.mark.parametrize(("before", "code", "words"), [(0, 75, "failure 1 of 4"), (3, 2, "failure 4 of 4: given up")])
+def test_a_jobset_that_somebody_deletes_is_tried_again_and_not_for_ever(api, run, store, before, code, words):
+    for attempt in range(before):
+        spend(store, ADDRESS, str(attempt), "a pod was lost", ENVIRON)
+    api.script = [api.admit, api.vanish]
+    ended, said = run()
+    assert ended == code
+    assert "deleted before its end" in said and words in said
 
 
 def test_while_it_waits_for_quota_it_says_why_once(api, run, capsys):
     api.workloads = [workload("couldn't assign flavors to pod set node:\n 2 more needed")]
-    api.script = [lambda: None, lambda: None, api.admit, lambda: api.end("Completed", pod(0, 0))]
+    api.script = [api.wait_for_a_look, api.wait_for_a_look, api.admit, lambda: api.end("Completed", pod(0, 0))]
     assert run() == (0, "")
     lines = capsys.readouterr().out.splitlines()
     said = [line for line in lines if line.startswith("waits") or line == "admitted"]

@@ -27,23 +27,28 @@ class Seen:
 
 
 def observe(cluster: Cluster, kind: Kind, name: str, interval: float) -> Iterator[Seen | None]:
-    """What is seen of the object `name`, for ever; None after each `interval` seconds without news."""
+    """What is seen of the object `name`, until nobody asks; None after each `interval` seconds without news."""
     news: queue.Queue[Seen | Exception] = queue.Queue()
-    threading.Thread(target=_follow, args=(cluster, kind, name, news), daemon=True).start()
-    while True:
-        try:
-            seen = news.get(timeout=interval)
-        except queue.Empty:
-            yield None
-            continue
-        if isinstance(seen, Exception):
-            raise seen
-        yield seen
+    over = threading.Event()
+    threading.Thread(target=_follow, args=(cluster, kind, name, news, over), daemon=True).start()
+    try:
+        while True:
+            try:
+                seen = news.get(timeout=interval)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(seen, Exception):
+                raise seen
+            yield seen
+    finally:
+        over.set()
 
 
-def _follow(cluster: Cluster, kind: Kind, name: str, news: "queue.Queue[Seen | Exception]") -> None:
-    pause = threading.Event()
-    while True:
+def _follow(
+    cluster: Cluster, kind: Kind, name: str, news: "queue.Queue[Seen | Exception]", over: threading.Event
+) -> None:
+    while not over.is_set():
         try:
             for event in _events(cluster, kind, name):
                 gone = event["type"] == "DELETED"
@@ -51,7 +56,7 @@ def _follow(cluster: Cluster, kind: Kind, name: str, news: "queue.Queue[Seen | E
         except (ApiException, HTTPError, OSError) as error:
             said = explain(error) if isinstance(error, ApiException) else brief(error)
             news.put(Seen(away=said))
-            pause.wait(PAUSE_SECONDS)
+            over.wait(PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001 (raised again where somebody waits for news)
             news.put(error)
             return

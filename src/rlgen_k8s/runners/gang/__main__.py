@@ -38,4 +38,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(ended)  # a thread may still wait for the API server

@@ -15,7 +15,7 @@ from rlgen_k8s.runners.argo.api import Cluster
 from rlgen_k8s.runners.argo.observe import observe
 from rlgen_k8s.runners.gang.ending import Object, ended, gpu_seconds, members, outcome
 from rlgen_k8s.runners.gang.jobsets import JOBSETS, make_or_adopt, pods, remove
-from rlgen_k8s.runners.gang.log import LogCopy
+from rlgen_k8s.runners.gang.log import copied_log
 from rlgen_k8s.runners.gang.queue import hopeless, reason, workloads
 from rlgen_k8s.stages.frame.budget import spend
 from rlgen_k8s.stages.frame.ending import TerminatedError, leave_message
@@ -47,9 +47,8 @@ def launch(
     name = manifest["metadata"]["name"]
     try:
         make_or_adopt(cluster, manifest)
-        log = LogCopy(cluster, name, partial(_tell, Progress(progress_file)))
-        jobset = _follow(cluster, name)
-        log.finish()
+        with copied_log(cluster, name, partial(_tell, Progress(progress_file))):
+            jobset = _follow(cluster, name)
         if jobset is not None:
             code, words = _conclude(cluster, jobset)
         elif store.manifest(address) is not None:

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,31 +19,33 @@ SILENCE_SECONDS = 60
 LAST_SECONDS = 15.0
 
 
-@dataclass
-class LogCopy:
-    """Tells each line once."""
+@contextmanager
+def copied_log(cluster: Cluster, jobset: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell each line of it once, while the block runs; what is left is told at the block's good end."""
+    copy, over = _LogCopy(cluster, jobset, tell), threading.Event()
+    thread = threading.Thread(target=copy.follow, args=(over,), daemon=True)
+    thread.start()
+    try:
+        yield
+        over.set()
+        thread.join(LAST_SECONDS)
+    finally:
+        over.set()
 
+
+@dataclass
+class _LogCopy:
     cluster: Cluster
     jobset: str
     tell: Callable[[str], None]
-    _over: threading.Event = field(default_factory=threading.Event, init=False)
     _last: dict[str, tuple[str, float]] = field(default_factory=dict, init=False)
     """By pod, the last line's time as the node has it, and when it came here."""
-    _thread: threading.Thread = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
-
-    def finish(self) -> None:
-        """Copy what is left, once the pod has ended."""
-        self._over.set()
-        self._thread.join(LAST_SECONDS)
-
-    def _follow(self) -> None:
-        over = False
-        while not over:
-            over = self._over.wait(PAUSE_SECONDS)
+    def follow(self, over: threading.Event) -> None:
+        """Copy, and once more when it is over."""
+        last = False
+        while not last:
+            last = over.wait(PAUSE_SECONDS)
             try:
                 self._copy()
             except (ApiException, HTTPError, OSError):
