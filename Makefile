@@ -5,7 +5,7 @@ SET ?=
 NAME ?=
 TASK ?=
 PYTEST ?=
-CLUSTER_TESTS ?= tests/charts tests/cluster
+CLUSTER_TESTS ?= tests/charts tests/cluster --ignore=tests/cluster/gangs
 BIN := .venv/bin
 study := $(WF)$(if $(REHEARSE),-rehearsal)
 settings := $(foreach pair,$(SET),--set $(pair))
