@@ -56,10 +56,7 @@ class S3Blobs:
         except InvalidResponseError as error:
             raise UserError(f"store {self.uri}: its endpoint does not answer as S3 does ({error})") from error
         except (HTTPError, ServerError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise TryAgainError(
-                f"store {self.uri}: not reachable ({reason}); is it up, and the endpoint right?"
-            ) from error
+            raise TryAgainError(f"store {self.uri}: not reachable ({error})") from error
 
     def _object(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
