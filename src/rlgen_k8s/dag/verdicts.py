@@ -39,21 +39,26 @@ def judge(nodes: list[Node], store: Store, rebuild: Collection[str] = (), until:
     _check("until", until, names)
     again = {node.name for node in nodes if {node.name, node.address} & set(rebuild)}
     manifests = {node.name: None if node.name in again else store.manifest(node.address) for node in nodes}
-    needed = (set(until) or {nodes[-1].name}) | again
-    for node in reversed(nodes):
-        if node.name in needed and manifests[node.name] is None:
-            needed |= {item.name for item in node.dependencies}
+    missing = {name for name, manifest in manifests.items() if manifest is None}
+    needed = _with_what_is_read(nodes, (set(until) or {nodes[-1].name}) | again, missing)
     return [Verdict(node, manifests[node.name], node.name in needed, node.name in again) for node in nodes]
 
 
 def up_to(nodes: list[Node], until: Collection[str]) -> list[Node]:
     """The tasks named by `until` and all that they stand on, or all nodes. Raises `UserError` as `judge` does."""
-    _check("until", until, {node.name for node in nodes})
-    wanted = set(until) or {nodes[-1].name}
-    for node in reversed(nodes):
-        if node.name in wanted:
-            wanted |= {item.name for item in node.dependencies}
+    names = {node.name for node in nodes}
+    _check("until", until, names)
+    wanted = _with_what_is_read(nodes, set(until) or {nodes[-1].name}, names)
     return [node for node in nodes if node.name in wanted]
+
+
+def _with_what_is_read(nodes: list[Node], asked: set[str], readers: set[str]) -> set[str]:
+    """The names `asked`, with what those of them that are `readers` read, and so on."""
+    found = set(asked)
+    for node in reversed(nodes):
+        if node.name in found and node.name in readers:
+            found |= {item.name for item in node.dependencies}
+    return found
 
 
 def _check(option: str, given: Collection[str], known: Collection[str]) -> None:

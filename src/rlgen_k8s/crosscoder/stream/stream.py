@@ -47,8 +47,8 @@ class Stream:
         self.models = source.models if models is None else models
         share = -(-self.order.most_tokens // ranks.shares)
         self._buffer = torch.empty(share, len(self.models) * source.width, dtype=source.dtype, device=device)
-        scales = tuple(self.scales[source.models.index(name)] for name in self.models)
-        self._column_scales = column_scales(scales, source.width, torch.empty(0, device=device))
+        own_scales = self.token_set(self.models).scales
+        self._column_scales = column_scales(own_scales, source.width, torch.empty(0, device=device))
 
     def token_set(self, models: tuple[str, ...]) -> TokenSet:
         """What a trainer on `models` has to know. Raises `UserError` if the stream does not have one of them."""
