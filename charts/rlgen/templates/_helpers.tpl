@@ -24,9 +24,9 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* The same of an object outside namespaces, named by ours. Argument: a dict of root and component. */}}
+{{/* The same of an object outside namespaces: `rlgen-x` is x of our namespace there. */}}
 {{- define "rlgen.clusterMetadata" -}}
-name: {{ .root.Release.Namespace }}-gangs
+name: {{ .root.Release.Namespace }}-{{ trimPrefix "rlgen-" .name }}
 labels: {{- include "rlgen.labels" . | nindent 2 }}
 {{- end }}
 

@@ -44,7 +44,7 @@ def jobset(template: Container, stage: str, shape: PodShape, place: Place, gangs
     """
     name = gang_name(stage, "{{inputs.parameters.key}}")
     labels = {"workflows.argoproj.io/workflow": "{{workflow.name}}", TASK: "{{inputs.parameters.name}}"}
-    volumes = pod_volumes(shape)
+    volumes = pod_volumes(shape, place.cache)
     alone: Any = template.env
     container = {
         "name": "main",

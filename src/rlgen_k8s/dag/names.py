@@ -27,7 +27,18 @@ JOBSET = "RLGEN_JOBSET"
 SETTINGS = "rlgen-k8s/settings"
 """Annotation of a workflow: the study's settings, as JSON."""
 
-POD_ONLY = frozenset({"HOME", "RLGEN_ARTIFACTS", "RLGEN_ATTEMPT", "RLGEN_HOME", "RLGEN_IMAGE", "RLGEN_SCRATCH"})
+POD_ONLY = frozenset(
+    {
+        "HOME",
+        "RLGEN_ARTIFACTS",
+        "RLGEN_ATTEMPT",
+        "RLGEN_CACHE",
+        "RLGEN_CACHE_GIB",
+        "RLGEN_HOME",
+        "RLGEN_IMAGE",
+        "RLGEN_SCRATCH",
+    }
+)
 """Variables of a template that tell of the pod itself, its file system and its image: they mean nothing elsewhere."""
 
 

@@ -18,6 +18,16 @@ class Gangs:
 
 
 @dataclass(frozen=True)
+class NodeCache:
+    """Room on each node's own disk for weights that its pods share."""
+
+    claim: str = "rlgen-cache"
+    """PersistentVolumeClaim of it."""
+    gib: float = 200
+    """Of weights on one node, at most."""
+
+
+@dataclass(frozen=True)
 class Place:
     """A place as the workflow needs to know it. The defaults are what the chart installs in the namespace `rlgen`."""
 
@@ -45,10 +55,12 @@ class Place:
     """Key in it."""
     gangs: Gangs | None = None
     """None: every stage runs in one pod, whatever its shape says."""
+    cache: NodeCache | None = None
+    """None: every pod fetches its weights from the store."""
 
 
-CHART = Place(gangs=Gangs())
-"""What the chart installs, queues included."""
+CHART = Place(gangs=Gangs(), cache=NodeCache())
+"""What the chart installs, queues and cache included."""
 
 
 def workflow_name(study: str, addresses: Iterable[str]) -> str:

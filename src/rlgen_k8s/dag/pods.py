@@ -9,6 +9,7 @@ from hera.workflows import (
     Container,
     EmptyDirVolume,
     Env,
+    ExistingVolume,
     FieldEnv,
     NoneArchiveStrategy,
     Parameter,
@@ -19,7 +20,7 @@ from hera.workflows import (
 from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, Quantity, SeccompProfile, SecurityContext
 
 from rlgen_k8s.dag.names import EXPECTED_MINUTES, INTERNET, STAGE, TASK, TASK_PARAMETERS
-from rlgen_k8s.dag.place import Place
+from rlgen_k8s.dag.place import NodeCache, Place
 from rlgen_k8s.study.settings import PodShape
 
 # Exit codes: 75 try again; 137 and 143 killed (preempted, evicted, its node drained); -1 nobody saw the end. `Error`:
@@ -37,7 +38,7 @@ RETRY_WHEN = (
 RETRIES = 100
 GRACE_SECONDS = 30
 USER = 65532
-SCRATCH = "/scratch"
+SCRATCH, CACHE = "/scratch", "/cache"
 VIEWABLE = {"report": ("report.html", "figures", "features")}
 """What a person looks at in Argo's UI, by stage: files and folders of the result."""
 
@@ -46,6 +47,7 @@ POD_SECURITY = PodSecurityContext(
     run_as_user=USER,
     run_as_group=USER,
     fs_group=USER,
+    fs_group_change_policy="OnRootMismatch",  # else every pod would go through all files of the node's cache
     seccomp_profile=SeccompProfile(type="RuntimeDefault"),
 )
 # What Argo has no field of its own for.
@@ -74,10 +76,11 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, onl
             Env(name="RLGEN_GPUS", value=str(shape.gpus * shape.nodes)),
             *([Env(name="RLGEN_PROCESSES", value=str(shape.processes))] if shape.processes > 1 else []),
             *([_hub_token(place)] if online else []),
+            *(_cache_environment(place.cache) if place.cache else []),
             *([Env(name="RLGEN_ARTIFACTS", value=f"{SCRATCH}/artifacts")] if viewable else []),
         ],
         resources=pod_resources(shape),
-        volumes=pod_volumes(shape),
+        volumes=pod_volumes(shape, place.cache),
         annotations={EXPECTED_MINUTES: f"{shape.minutes:g}"},
         labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"} | ({INTERNET: "true"} if online else {}),
         retry_strategy=RetryStrategy(
@@ -130,6 +133,10 @@ def _hub_token(place: Place) -> SecretEnv:
     return SecretEnv(name="HF_TOKEN", secret_name=place.hub_secret, secret_key="token", optional=True)
 
 
+def _cache_environment(cache: NodeCache) -> Sequence[Env]:
+    return [Env(name="RLGEN_CACHE", value=CACHE), Env(name="RLGEN_CACHE_GIB", value=f"{cache.gib:g}")]
+
+
 def pod_resources(shape: PodShape) -> Resources:
     """What the container asks for."""
     return Resources(
@@ -141,9 +148,10 @@ def pod_resources(shape: PodShape) -> Resources:
     )
 
 
-def pod_volumes(shape: PodShape) -> list[EmptyDirVolume]:
+def pod_volumes(shape: PodShape, cache: NodeCache | None = None) -> list[EmptyDirVolume | ExistingVolume]:
     """All that a stage can write to. Shared memory counts as memory of the pod, so it is at most half of it."""
     return [
+        *([ExistingVolume(name="cache", claim_name=cache.claim, mount_path=CACHE)] if cache else []),
         EmptyDirVolume(name="scratch", mount_path=SCRATCH, size_limit=Quantity(f"{shape.disk:g}Gi")),
         EmptyDirVolume(name="tmp", mount_path="/tmp", size_limit=Quantity(f"{shape.disk:g}Gi")),
         EmptyDirVolume(

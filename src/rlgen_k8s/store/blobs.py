@@ -6,6 +6,9 @@ from typing import Protocol
 
 from rlgen_k8s.store.files import Brought, FileEntry
 
+Bring = Callable[[str, Sequence[FileEntry], Path], Brought]
+"""See `Blobs.bring`."""
+
 
 class Blobs(Protocol):
     """Names are paths with `/`; a prefix is a name without its last parts."""

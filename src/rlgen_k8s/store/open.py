@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.store.blobs import Blobs
 from rlgen_k8s.store.folder import FolderBlobs
+from rlgen_k8s.store.node_cache import NodeCache
 from rlgen_k8s.store.results import Store
 
 AWS = "https://s3.amazonaws.com"
@@ -20,8 +21,14 @@ def open_store(uri: str, environ: Mapping[str, str] = os.environ) -> Store:
     - `s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1`: MinIO or another S3. Without `endpoint` it is
       `AWS_ENDPOINT_URL`, else AWS. Credentials are `MINIO_ACCESS_KEY` and `MINIO_SECRET_KEY`, or `AWS_ACCESS_KEY_ID`,
       `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; the region is `AWS_REGION` when the URI has none.
+      `RLGEN_CACHE` names a folder for weights that this machine's processes share, `RLGEN_CACHE_GIB` its size.
     """
-    return Store(_open_s3(uri, environ) if uri.startswith("s3://") else _open_folder(uri))
+    if not uri.startswith("s3://"):
+        return Store(_open_folder(uri))
+    blobs, cache = _open_s3(uri, environ), environ.get("RLGEN_CACHE")
+    if not cache:
+        return Store(blobs)
+    return Store(blobs, NodeCache(blobs, Path(cache), int(float(environ["RLGEN_CACHE_GIB"]) * 2**30)).bring)
 
 
 def _open_folder(uri: str) -> FolderBlobs:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rlgen_k8s.store.blobs import Blobs
+from rlgen_k8s.store.blobs import Blobs, Bring
 from rlgen_k8s.store.errors import StoreError, rebuild_advice
 from rlgen_k8s.store.files import list_files, verify_files
 from rlgen_k8s.store.keys import split_address
@@ -43,8 +43,10 @@ class Attempt:
 class Store:
     """Every result, by address; the same on a folder and on S3."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, bring: Bring | None = None) -> None:
+        """`bring` is how results come to local disk, where it is not the blobs' own way."""
         self.blobs = blobs
+        self._bring = bring or blobs.bring
 
     @property
     def uri(self) -> str:
@@ -112,7 +114,7 @@ class Store:
         if not files:
             tops = sorted({entry.path.split("/")[0] for entry in manifest.files})
             raise StoreError(f"result {address}: no folder {sub!r} in it; it holds {', '.join(tops)}")
-        brought = self.blobs.bring(_attempt_prefix(address, manifest.attempt), files, to)
+        brought = self._bring(_attempt_prefix(address, manifest.attempt), files, to)
         verify_files(brought, files, f"result {address}", rebuild_advice(address))
         return brought.folder / sub if sub else brought.folder
 

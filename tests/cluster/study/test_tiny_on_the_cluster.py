@@ -75,6 +75,11 @@ def test_every_task_is_a_finished_run_in_mlflow_with_time_and_address(submitted,
         assert run.data.tags["rlgen.address"] == node.address
 
 
+def test_weights_that_one_task_fetched_the_next_finds_on_its_node(submitted, cluster):
+    said = cluster.rlgen("logs", "intervene-base", submitted.name)
+    assert "model.safetensors: from this node's cache" in said
+
+
 def test_what_the_cluster_made_is_a_hit_on_this_machine(submitted, cluster, start, tmp_path):
     reached = connect(cluster.namespace)
     platform = read_platform(reached)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from kubernetes.client import ApiException
 
-from rlgen_k8s.dag.place import Gangs
+from rlgen_k8s.dag.place import Gangs, NodeCache
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import Cluster, read, talking
 from rlgen_k8s.runners.argo.forward import forward, is_service
@@ -45,6 +45,9 @@ class Platform:
     queue: str
     """Of gangs; empty where the platform takes none."""
     queue_priority: str
+    cache: str
+    """Claim of the nodes' caches; empty where there are none."""
+    cache_gib: str
     uid: str
     """Tells this platform from every other one that may share the store."""
 
@@ -52,6 +55,11 @@ class Platform:
     def gangs(self) -> Gangs | None:
         """What the workflow needs to know of it."""
         return Gangs(self.queue, self.queue_priority, self.launcher_service_account) if self.queue else None
+
+    @property
+    def node_cache(self) -> NodeCache | None:
+        """What the workflow needs to know of the nodes' caches."""
+        return NodeCache(self.cache, float(self.cache_gib)) if self.cache else None
 
 
 def read_platform(cluster: Cluster) -> Platform:
