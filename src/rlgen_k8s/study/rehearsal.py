@@ -16,7 +16,7 @@ MADE_HERE = ("instruction", "mirror", "base", "teacher")
 SIZES = {
     "problems": ("size",),
     "traces": ("engine", "max_new_tokens", "batch_size"),
-    "sft": ("template", "cutoff_len", "precision"),
+    "sft": ("template", "cutoff_len", "precision", "learning_rate"),
     "grpo": (
         "engine",
         "precision",
@@ -25,15 +25,18 @@ SIZES = {
         "prompt_tokens",
         "response_tokens",
         "tokens_per_pass",
+        "learning_rate",
+        "weight_decay",
         "n_gpus",
     ),
     "evaluate": ("engine", "max_new_tokens", "tokens_per_batch", "sequences_per_generation"),
     "corpus": ("conversation_tokens", "text_tokens", "evaluation_tokens", "length"),
-    "crosscoder": ("n_features", "buffer_sequences", "resume_interval"),
+    "crosscoder": ("n_features", "learning_rate", "buffer_sequences", "resume_interval"),
     "analyse": ("reference_prompts", "random_sets", "sign_flips", "drift_sequences"),
     "intervene": ("doses", "random_features", "random_directions", "tokens_per_batch"),
 }
-"""By stage. With the sizes: the chat format of the tiny models, and what stands in for a GPU's arithmetic and vLLM."""
+"""By stage. With the sizes: the chat format of the tiny models, the rates at which models of that size learn in so few
+steps, and what stands in for a GPU's arithmetic and vLLM."""
 PROCESSES = 2
 """Of SFT: the fewest that ZeRO divides anything among."""
 

@@ -54,13 +54,11 @@ def test_sizes_models_and_data_are_the_tiny_studys_and_every_method_is_the_full_
         "traces.max_tries",
         "traces.shards",
         "sft.batch",
-        "sft.learning_rate",
         "sft.deepspeed_stage",
         "sft.gradient_checkpointing",
         "grpo.rollouts",
         "grpo.clip_low",
         "grpo.clip_high",
-        "grpo.learning_rate",
         "grpo.epochs",
         "evaluate.multiple_choice",
         "evaluate.maths",
@@ -83,7 +81,15 @@ def test_sizes_models_and_data_are_the_tiny_studys_and_every_method_is_the_full_
     assert rehearsed["grpo.prompts_per_step"] / rehearsed["grpo.mini_batch_prompts"] == 2
     assert rehearsed["sft.processes"] == 2
     tiny = values(load_study("tiny"))
-    for path in ("base.steps", "problems.size", "corpus.length", "crosscoder.n_features", "pods.sft.memory"):
+    for path in (
+        "base.steps",
+        "problems.size",
+        "sft.learning_rate",
+        "grpo.learning_rate",
+        "corpus.length",
+        "crosscoder.n_features",
+        "pods.sft.memory",
+    ):
         assert rehearsed[path] == tiny[path]
 
 
