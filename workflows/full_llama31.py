@@ -50,6 +50,7 @@ STUDY = Study(
         repeats_math500=3,  # paper A.4
         repeats_aime=10,  # paper A.4
         sequences_per_generation=256,  # ours: vLLM takes what fits
+        shards=2,  # ours: one GPU each
     ),
     corpus=CorpusSettings(conversation_tokens=200_000_000, text_tokens=200_000_000),  # paper A.1
     activations="streamed",  # ours: stored, they are tens of TB

@@ -10,9 +10,13 @@ from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.cost.memory import Parts
 from rlgen_k8s.cost.placement import place
 from rlgen_k8s.dag.nodes import Input, Node
+from rlgen_k8s.lm.harness.names import TaskName
 from rlgen_k8s.stages.contract import CHECKPOINTS
+from rlgen_k8s.stages.evaluate.blocks import blocks
+from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
+from rlgen_k8s.stages.merge.settings import MergeSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.study.cost import CostSettings
@@ -22,9 +26,11 @@ MIRROR_BYTES = 5e9
 """All sets as parquet: 1.1 GB of OpenThoughts (its card), 2 to 4 GB of RedPajama's 1 B tokens, the others are small."""
 CHOICE_TOKENS = 9124 * 4.2 * 100
 """Tokens of all options of the seven multiple-choice tasks: items (their cards), options, tokens with the question."""
-MATH500, AIME = 500, 30
+MATHS: dict[TaskName, int] = {"math500": 500, "aime24": 30, "aime25": 30}
 PROBLEM_BYTES = 1000
 TRACE_BYTES_PER_TOKEN = 4
+SAMPLES_BYTES = 1e8
+"""Of an evaluation, prompts and responses."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,8 @@ def _traces_bytes(asked: Asked) -> float:
 
 
 def _merge(asked: Asked) -> Estimate:
-    size = _traces_bytes(asked)
+    settings = MergeSettings.model_validate(asked.node.settings_json)
+    size = _traces_bytes(asked) if settings.of == "traces" else SAMPLES_BYTES
     return Estimate(0.0, size, size)
 
 
@@ -189,13 +196,15 @@ def _grpo(asked: Asked) -> Estimate:
 
 
 def _evaluate(asked: Asked) -> Estimate:
-    settings, model, element = asked.study.evaluate, asked.model, asked.element
-    responses = MATH500 * settings.repeats_math500 + 2 * AIME * settings.repeats_aime
-    batch = settings.sequences_per_generation
-    seconds, maths = _maths(asked, settings.engine, responses, batch, settings.max_new_tokens)
-    seconds += rates.forwards(model, CHOICE_TOKENS, 100, element, asked.cost)
-    choices = memory.forwards(model, element, settings.tokens_per_batch, output=True)
-    return Estimate(seconds / 3600, 1e8, 1e8, max(maths, choices, key=lambda parts: sum(parts.values())))
+    """Of one shard. Each block of maths problems ends with its longest response."""
+    settings, model, element = EvaluateSettings.model_validate(asked.node.settings_json), asked.model, asked.element
+    batch, longest = settings.sequences_per_generation, settings.max_new_tokens
+    work = blocks({task: MATHS[task] for task in settings.maths}, settings)
+    made = [_maths(asked, settings.engine, block.answers, batch, longest) for block in work]
+    seconds = sum(took for took, _ in made)
+    seconds += rates.forwards(model, CHOICE_TOKENS, 100, element, asked.cost) / settings.shards
+    parts = [memory.forwards(model, element, settings.tokens_per_batch, output=True), *(used for _, used in made)]
+    return Estimate(seconds / 3600, SAMPLES_BYTES, SAMPLES_BYTES, max(parts, key=lambda used: sum(used.values())))
 
 
 def _corpus(asked: Asked) -> Estimate:

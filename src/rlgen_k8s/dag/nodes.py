@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlgen_k8s.dag.contents import contents_of
 from rlgen_k8s.stages.contract import CHECKPOINTS
+from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.merge.settings import MergeSettings
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.stages.stream.settings import Asked, StreamSettings
+from rlgen_k8s.stages.traces.settings import TracesSettings
 from rlgen_k8s.store.keys import address_of, stage_key
 from rlgen_k8s.study.settings import PodShape, Study
 
@@ -165,28 +167,33 @@ def _train(study: Study, node: Callable[..., Node]) -> Training:
     base = node("base", "model", study.base, {"mirror": mirror})
     teacher = node("teacher", "model", study.teacher, {"mirror": mirror})
     problems = node("problems", "problems", study.problems, {"mirror": mirror})
-    traces = _traces(study, node, problems, teacher)
+    traces = _shared(node, "traces", "traces", study.traces, {"problems": problems, "teacher": teacher}, "problems")
     sft = node("sft", "sft", study.sft, {"base": base, "traces": traces})
     grpo = node("grpo", "grpo", study.grpo, {"base": base, "problems": problems})
     last = f"checkpoints/{CHECKPOINTS}"
     final: dict[str, Node | Input] = {"base": base, "sft": sft.at(last), "rl": grpo.at(last)}
     evaluations = {
-        name: node(f"evaluate-{name}", "evaluate", study.evaluate, {"model": model, "mirror": mirror})
+        name: _shared(node, f"evaluate-{name}", "evaluate", study.evaluate, {"model": model, "mirror": mirror})
         for name, model in final.items()
     }
     return Training(mirror, base, problems, traces, sft, grpo, final, evaluations)
 
 
-def _traces(study: Study, node: Callable[..., Node], problems: Node, teacher: Node) -> Node:
-    """One node, or a node for each shard and one that puts theirs together."""
-    inputs = {"problems": problems, "teacher": teacher}
-    if study.traces.shards == 1:
-        return node("traces", "traces", study.traces, inputs)
+def _shared(
+    node: Callable[..., Node],
+    name: str,
+    stage: Literal["traces", "evaluate"],
+    settings: TracesSettings | EvaluateSettings,
+    inputs: Mapping[str, Node | Input],
+    *order: str,
+) -> Node:
+    """One node, or a node for each shard and one that puts theirs together; that one reads the inputs `order` too."""
+    if settings.shards == 1:
+        return node(name, stage, settings, inputs)
     shards = {
-        f"shard-{i + 1}": node(f"traces-{i + 1}", "traces", study.traces, inputs, shard=i)
-        for i in range(study.traces.shards)
+        f"shard-{i + 1}": node(f"{name}-{i + 1}", stage, settings, inputs, shard=i) for i in range(settings.shards)
     }
-    return node("traces", "merge", MergeSettings(), {"problems": problems, **shards})
+    return node(name, "merge", MergeSettings(of=stage), {**{label: inputs[label] for label in order}, **shards})
 
 
 def _crosscoders(study: Study) -> dict[str, Asked]:

@@ -30,6 +30,18 @@ def seed_setting() -> Any:
     return setting(0, doc=doc, source="ours", filled="set seed", ge=0)
 
 
+def shards_setting(work: str) -> Any:
+    """The field `shards` of the settings of a stage whose `work` several pods can share."""
+    doc = f"Pods that share the {work}, each with a result of its own; together they make what one would."
+    return setting(1, doc=doc, unit="pods", source="ours", ge=1)
+
+
+def shard_setting(stage: str) -> Any:
+    """The field `shard` beside `shards`; the study fills it."""
+    doc = "Which of the shards this is; filled by the study."
+    return setting(0, doc=doc, source="ours", filled=f"set {stage}.shards", ge=0)
+
+
 def instead(settings: type[BaseModel], name: str) -> str:
     """What to do instead of setting the field `name`, if the study fills it; "" for every other field."""
     field = settings.model_fields.get(name)

@@ -141,13 +141,14 @@ def test_what_costs_more_is_estimated_to_cost_more():
     _, nodes, before = estimated("full-qwen25", STORED)
     for change, tasks in {
         "problems.size=94000": ("traces-1", "traces", "sft", "grpo"),
-        "cost.gpu=A100": ("traces-1", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base"),
-        "cost.response_tokens=8000": ("traces-8", "sft", "grpo", "evaluate-sft"),
+        "cost.gpu=A100": ("traces-1", "sft", "grpo", "harvest-sft", "crosscoder-rl-1", "evaluate-base-1"),
+        "cost.response_tokens=8000": ("traces-8", "sft", "grpo", "evaluate-sft-2"),
         "traces.max_tries=8": ("traces-1",),
         "traces.batch_size=16": ("traces-1",),
         "traces.shards=4": ("traces-1",),
         "crosscoder.epochs=2": ("crosscoder-joint",),
-        "evaluate.repeats_aime=20": ("evaluate-rl",),
+        "evaluate.repeats_aime=20": ("evaluate-rl-1",),
+        "evaluate.shards=1": ("evaluate-rl",),
     }.items():
         _, _, after = estimated("full-qwen25", STORED, change)
         for task in tasks:
@@ -160,8 +161,8 @@ def test_what_costs_more_is_estimated_to_cost_more():
     [
         ("traces.engine=hf", r"^traces-1: needs .* KV cache; .*H200 gives 134 GB; lower traces\.batch_size$"),
         ("traces.max_new_tokens=300_000", r"^traces-1: needs .* vLLM's cache; .*lower traces\.max_new_tokens$"),
-        ("evaluate.engine=hf", r"^evaluate-base: .*lower evaluate\.sequences_per_generation$"),
-        ("cost.gpu=H100 evaluate.tokens_per_batch=65_536", r"^evaluate-base: .*cost\.gpu=H100 gives 76 GB"),
+        ("evaluate.engine=hf", r"^evaluate-base-1: .*lower evaluate\.sequences_per_generation$"),
+        ("cost.gpu=H100 evaluate.tokens_per_batch=65_536", r"^evaluate-base-1: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),

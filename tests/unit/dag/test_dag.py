@@ -79,6 +79,19 @@ def test_shards_of_the_traces_are_tasks_of_their_own_and_what_reads_traces_reads
         load_study("tiny", ["traces.shards=4"])
 
 
+def test_shards_of_an_evaluation_are_merged_before_anything_reads_them(study):
+    one = {node.name: node for node in plan(study)}
+    nodes = {node.name: node for node in plan(load_study("tiny", ["evaluate.shards=2"]))}
+    shards = {f"evaluate-{model}": [f"evaluate-{model}-{i}" for i in (1, 2)] for model in ("base", "sft", "rl")}
+    assert nodes.keys() - one.keys() == {name for names in shards.values() for name in names}
+    for whole, names in shards.items():
+        assert [nodes[name].input_addresses for name in names] == [one[whole].input_addresses] * 2
+        assert (nodes[whole].stage, nodes[whole].settings.of) == ("merge", "evaluate")
+        assert nodes[whole].input_addresses == {f"shard-{i}": nodes[name].address for i, name in enumerate(names, 1)}
+        for reader in ("analyse", "report"):
+            assert nodes[reader].input_addresses[whole.replace("evaluate", "evaluation")] == nodes[whole].address
+
+
 def test_stages_whose_engine_is_vllm_run_in_the_image_that_has_it():
     study = load_study("full-qwen25", ["evaluate.engine=hf", "image=a:1", "image_vllm=b:1"])
     built = yaml.safe_load(build_workflow(study, plan(study)).to_yaml())

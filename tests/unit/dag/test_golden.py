@@ -28,7 +28,7 @@ def summary(name: str) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for task in tasks:
         given = {item["name"]: item["value"] for item in task["arguments"]["parameters"]}
-        named = task["name"] if task["template"] in ("model", "intervene") else task["template"]
+        named = task["name"] if task["template"] in ("model", "merge", "intervene") else task["template"]
         values = json.loads(given["settings"])
         values.pop("study_settings", None)  # the report's copy of all of these
         settings.setdefault(named, values)

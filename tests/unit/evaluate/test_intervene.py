@@ -113,9 +113,9 @@ def test_after_is_what_the_harness_finds_with_the_stream_edited_by_hand(
         return x
 
     tasks = load_tasks([*TASKS, "logiqa"], world.inputs["mirror"], tmp_path)
-    _, before = score(harness_model, tasks)
+    before = score(harness_model, tasks)
     harness_model.model.model.layers[1].register_forward_hook(by_hand)
-    _, after = score(harness_model, tasks)
+    after = score(harness_model, tasks)
 
     samples = pd.read_parquet(tmp_path / "out" / "samples.parquet")
     main = samples[samples["condition"] == "main"].sort_values(["task", "doc_id"])

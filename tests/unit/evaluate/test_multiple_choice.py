@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.harness.model import batches_of_tokens, load_harness_model
 from rlgen_k8s.lm.harness.score import score
+from rlgen_k8s.lm.harness.scores import scores
 from rlgen_k8s.lm.harness.tasks import load_tasks
 from rlgen_k8s.lm.middle import edit_residual
 
@@ -17,7 +18,7 @@ TASKS = ("openbookqa", "commonsense_qa", "headqa_en", "sciq", "arc_challenge", "
 
 def test_outcomes_are_those_of_log_likelihoods_computed_directly(mirror: Path, model_folder: Path, tmp_path: Path):
     tasks = load_tasks(["openbookqa"], mirror, tmp_path)
-    _, samples = score(load_harness_model(model_folder, tokens_per_batch=300), tasks, limit=5)
+    samples = score(load_harness_model(model_folder, tokens_per_batch=300), tasks, docs={"openbookqa": range(5)})
     model, tokenizer = AutoModelForCausalLM.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
     for sample, doc in zip(samples, tasks["openbookqa"].eval_docs, strict=False):
         found = []
@@ -37,17 +38,20 @@ def test_outcomes_are_those_of_log_likelihoods_computed_directly(mirror: Path, m
 
 def test_all_tasks_agree_with_the_harness_own_model(mirror: Path, model_folder: Path, tmp_path: Path):
     tasks = load_tasks(TASKS, mirror, tmp_path)
-    scores, samples = score(load_harness_model(model_folder, tokens_per_batch=200), tasks)
+    samples = score(load_harness_model(model_folder, tokens_per_batch=200), tasks)
     model, tokenizer = AutoModelForCausalLM.from_pretrained(model_folder), AutoTokenizer.from_pretrained(model_folder)
     stock = evaluate(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=3), {"tasks": tasks}, bootstrap_iters=1)
+    figures = scores(samples)
     for task in TASKS:
         theirs = [[answer[0] for answer in entry["filtered_resps"]] for entry in stock["samples"][task]]
         ours = [sample.loglikelihoods for sample in samples if sample.task == task]
         for a, b in zip(ours, theirs, strict=True):
             assert a == pytest.approx(b, abs=1e-4)
-        assert scores[task].mean == stock["results"][task]["acc,none"]
-        assert scores[task].stderr == stock["results"][task]["acc_stderr,none"]
-    assert {task: scores[task].chance for task in ("piqa", "commonsense_qa", "sciq")} == pytest.approx(
+        assert figures[task].mean == pytest.approx(stock["results"][task]["acc,none"], rel=1e-12)
+        assert figures[task].stderr == pytest.approx(stock["results"][task]["acc_stderr,none"], rel=1e-12)
+        if "acc_norm,none" in stock["results"][task]:
+            assert figures[task].mean_normalized == pytest.approx(stock["results"][task]["acc_norm,none"], rel=1e-12)
+    assert {task: figures[task].chance for task in ("piqa", "commonsense_qa", "sciq")} == pytest.approx(
         {"piqa": 0.5, "commonsense_qa": 0.2, "sciq": 0.25}
     )
 
@@ -57,8 +61,8 @@ def test_chosen_samples_keep_their_ids_in_whatever_order_they_are_asked(
 ):
     tasks = load_tasks(["openbookqa"], mirror, tmp_path)
     model = load_harness_model(model_folder, tokens_per_batch=300)
-    _, everything = score(model, tasks)
-    _, some = score(model, tasks, docs={"openbookqa": [7, 2, 5]})
+    everything = score(model, tasks)
+    some = score(model, tasks, docs={"openbookqa": [7, 2, 5]})
     assert [sample.doc_id for sample in some] == [2, 5, 7]
     for sample in some:
         assert sample.prompt == everything[sample.doc_id].prompt
@@ -74,7 +78,7 @@ def test_a_hook_that_changes_nothing_changes_no_bit(mirror: Path, model_folder: 
     with edit_residual(model.model, lambda stream: stream + 1.0):
         moved = score(model, tasks)
     assert hooked == plain
-    assert all(a.loglikelihoods != b.loglikelihoods for a, b in zip(moved[1], plain[1], strict=True))
+    assert all(a.loglikelihoods != b.loglikelihoods for a, b in zip(moved, plain, strict=True))
 
 
 def test_batches_hold_every_input_once_and_no_more_tokens_than_allowed():

@@ -122,7 +122,7 @@ def test_shards_together_give_what_one_pod_gives(tmp_path: Path, count: int) -> 
         inputs[f"shard-{i + 1}"] = folder = tmp_path / f"shard-{i}"
         folder.mkdir()
         write_kept(folder, Shard(i, count).of(PROBLEMS, 8), part)
-    merge(local_context(MergeSettings(), inputs, tmp_path / "merged"))
+    merge(local_context(MergeSettings(of="traces"), inputs, tmp_path / "merged"))
     for file in ("traces.jsonl", "traces.json", "dataset_info.json"):
         assert (tmp_path / "merged" / file).read_bytes() == (tmp_path / file).read_bytes()
 

@@ -1,10 +1,8 @@
-"""Score a model on tasks with the harness and keep every sample's outcome."""
+"""Ask a model a task's questions with the harness, and keep every sample's outcome."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 from unittest.mock import patch
 
@@ -17,45 +15,7 @@ from lm_eval.evaluator import evaluate
 from tqdm import tqdm
 
 from rlgen_k8s.lm.harness.names import is_maths
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One item of a task, as the model answered it."""
-
-    task: str
-    doc_id: int
-    outcome: float
-    """1 right, 0 wrong; for maths the share of right responses."""
-    outcome_normalized: float | None
-    """The harness's `acc_norm`, where the task has it: log-likelihoods per character."""
-    prompt: str
-    """What the model was given, up to the answer."""
-    choice: int
-    """The option with the highest log-likelihood; -1 for maths."""
-    gold: str
-    """The right option's text, or the right final answer."""
-    loglikelihoods: list[float]
-    """One for each option; empty for maths."""
-    responses: list[str]
-    """Empty for multiple choice."""
-    correct: list[float]
-    """Outcome of each response; empty for multiple choice."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A task's figures."""
-
-    metric: str
-    n: int
-    mean: float
-    stderr: float
-    """Of the mean over samples; 0 for a single sample."""
-    chance: float
-    """Expected for an answer at random."""
-    mean_normalized: float | None
-    """`acc_norm`, where the task has it."""
+from rlgen_k8s.lm.harness.samples import Sample
 
 
 def score(
@@ -63,10 +23,9 @@ def score(
     tasks: Mapping[str, ConfigurableTask],
     *,
     docs: Mapping[str, Sequence[int]] | None = None,
-    limit: int | None = None,
     seed: int = 0,
-) -> tuple[dict[str, Scores], list[Sample]]:
-    """`model` on `tasks`: on the samples `docs` (ids by task), or the first `limit`, or all.
+) -> list[Sample]:
+    """`model` on `tasks`: on the samples `docs` (ids by task), or all.
 
     The tasks are all of multiple choice or all of maths: only the latter go through the chat template.
     """
@@ -74,13 +33,8 @@ def score(
     chosen = None if docs is None else {name: sorted(docs[name]) for name in tasks}  # the harness reads them in order
     torch.manual_seed(seed)
     with _templates_compiled_once():
-        # bootstrap_iters: any positive number makes it report the closed-form standard error of a mean.
-        found = evaluate(
-            model, {"tasks": dict(tasks)}, limit=limit, samples=chosen, bootstrap_iters=1, apply_chat_template=maths
-        )
-        samples = {name: [_sample(tasks[name], name, entry) for entry in found["samples"][name]] for name in tasks}
-    scores = {name: _scores(found["results"][name], samples[name]) for name in tasks}
-    return scores, [sample for rows in samples.values() for sample in rows]
+        found = evaluate(model, {"tasks": dict(tasks)}, samples=chosen, bootstrap_iters=0, apply_chat_template=maths)
+        return [_sample(tasks[name], name, entry) for name in tasks for entry in found["samples"][name]]
 
 
 @contextmanager
@@ -118,19 +72,4 @@ def _sample(task: ConfigurableTask, name: str, entry: Mapping[str, Any]) -> Samp
         loglikelihoods=loglikelihoods,
         responses=[],
         correct=[],
-    )
-
-
-def _scores(found: Mapping[str, Any], samples: Sequence[Sample]) -> Scores:
-    figures = {key.partition(",")[0]: value for key, value in found.items()}  # "acc,none" is metric and filter
-    metric = "average_at_k" if "average_at_k" in figures else "acc"
-    options = [len(sample.loglikelihoods) for sample in samples]
-    stderr = figures[f"{metric}_stderr"]
-    return Scores(
-        metric=metric,
-        n=len(samples),
-        mean=float(figures[metric]),
-        stderr=0.0 if stderr == "N/A" else float(stderr),
-        chance=fmean(1 / n for n in options) if all(options) else 0.0,
-        mean_normalized=float(figures["acc_norm"]) if "acc_norm" in figures else None,
     )

@@ -5,8 +5,8 @@ from typing import get_args
 from pydantic import model_validator
 
 from rlgen_k8s.lm.engines import EngineName
-from rlgen_k8s.lm.harness.names import MathsTask, MultipleChoiceTask
-from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
+from rlgen_k8s.lm.harness.names import MathsTask, MultipleChoiceTask, TaskName, is_maths
+from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting, shard_setting, shards_setting
 
 
 class EvaluateSettings(StageSettings):
@@ -59,6 +59,22 @@ class EvaluateSettings(StageSettings):
     sequences_per_generation: int = setting(
         64, doc="Maths responses sampled at a time, at most.", unit="sequences", source="ours: fits one H200", ge=1
     )
+
+    shards: int = shards_setting("tasks and responses")
+    shard: int = shard_setting("evaluate")
+    resume_responses: int = setting(
+        256,
+        doc="Maths responses between two resume points, and what shards take turns at.",
+        unit="responses",
+        source="ours: each such block waits for its longest response",
+        ge=1,
+    )
+
+    def repeats(self, task: TaskName) -> int:
+        """Answers of the model to each sample of `task`."""
+        if not is_maths(task):
+            return 1
+        return self.repeats_math500 if task == "math500" else self.repeats_aime
 
     @model_validator(mode="after")
     def _something_to_do(self) -> "EvaluateSettings":

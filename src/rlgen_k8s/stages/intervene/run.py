@@ -128,7 +128,7 @@ def _outcomes(
     asked = {name: task for name, task in tasks.items() if docs.get(name)}  # the harness reads no ids as all ids
     if not asked:
         return {}
-    _, samples = score(model, asked, docs={name: docs[name] for name in asked})
+    samples = score(model, asked, docs={name: docs[name] for name in asked})
     return {(sample.task, sample.doc_id): Outcome(sample.outcome, sample.choice) for sample in samples}
 
 

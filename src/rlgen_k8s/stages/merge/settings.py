@@ -1,7 +1,11 @@
 """Settings of the stage `merge`."""
 
-from rlgen_k8s.stages.settings import StageSettings
+from typing import Literal
+
+from rlgen_k8s.stages.settings import StageSettings, setting
 
 
 class MergeSettings(StageSettings):
-    """None: the inputs are all there is to say."""
+    """What is merged; all else is in the inputs."""
+
+    of: Literal["traces", "evaluate"] = setting(doc="Stage whose shards are merged; the study fills it.", source="ours")

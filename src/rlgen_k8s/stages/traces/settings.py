@@ -1,7 +1,7 @@
 """Settings of the stage `traces`."""
 
 from rlgen_k8s.lm.engines import EngineName
-from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting
+from rlgen_k8s.stages.settings import StageSettings, seed_setting, setting, shard_setting, shards_setting
 
 QWEN3 = "Qwen3-32B model card, thinking mode"
 
@@ -31,16 +31,8 @@ class TracesSettings(StageSettings):
     batch_size: int = setting(
         64, doc="Prompts answered at a time, at most.", unit="prompts", source="ours: fits one H200", ge=1
     )
-    shards: int = setting(
-        1,
-        doc="Pods that share the problems, each with a result of its own; together they keep what one would.",
-        unit="pods",
-        source="ours",
-        ge=1,
-    )
-    shard: int = setting(
-        0, doc="Which of the shards this is; the study fills it.", source="ours", filled="set traces.shards", ge=0
-    )
+    shards: int = shards_setting("problems")
+    shard: int = shard_setting("traces")
     resume_problems: int = setting(
         1024,
         doc="Problems between two resume points: what a restart may have to sample again.",
