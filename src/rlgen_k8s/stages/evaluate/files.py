@@ -14,7 +14,8 @@ RESULTS, SAMPLES = "results.json", "samples.parquet"
 
 def write(out: Path, samples: Iterable[Sample]) -> dict[str, float]:
     """Both files of the result, in the order of tasks and samples; the metrics to show."""
-    ordered = sorted(samples, key=lambda sample: ([*TASKS].index(sample.task), sample.doc_id))
+    tasks: list[str] = [*TASKS]
+    ordered = sorted(samples, key=lambda sample: (tasks.index(sample.task), sample.doc_id))
     figures = scores(ordered)
     (out / RESULTS).write_text(json.dumps({task: asdict(one) for task, one in figures.items()}, indent=1))
     write_samples(out / SAMPLES, ordered)
