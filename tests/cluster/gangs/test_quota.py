@@ -1,7 +1,22 @@
 """What Kueue keeps out says why, and comes in when there is room."""
 
+import re
+
 import pytest
 from tests.cluster.argo.test_watch import Watching
+
+STEPS = 25
+
+
+@pytest.fixture
+def urgent(cluster):
+    """A priority above that of all other gangs."""
+    name = "rlgen-test-urgent"
+    place = ("kueue.x-k8s.io", "v1beta2", "workloadpriorityclasses")
+    body = {"apiVersion": "/".join(place[:2]), "kind": "WorkloadPriorityClass", "metadata": {"name": name}, "value": 9}
+    cluster.custom.create_cluster_custom_object(*place, body)
+    yield name
+    cluster.custom.delete_cluster_custom_object(*place, name)
 
 
 @pytest.mark.timeout(500)
@@ -19,6 +34,22 @@ def test_of_two_gangs_one_is_let_in_and_the_other_when_that_ends(gang, start):
     second.end()
     code, said = watching.end()
     assert code == 0, said
+
+
+@pytest.mark.timeout(500)
+def test_a_gang_that_a_more_urgent_one_puts_off_comes_back_and_goes_on(gang, urgent, cluster):
+    first = gang(steps=STEPS, pause=1.0)
+    uids = [first.pod(rank)["metadata"]["uid"] for rank in (0, 1)]
+
+    second = gang(steps=3, priority=urgent)
+    second.end()
+
+    assert first.pod(0, after=tuple(uids))["metadata"]["uid"] not in uids
+    [attempt] = first.end()  # nothing failed: a single launcher saw it all
+    assert first.counted(STEPS), attempt
+    said = cluster.rlgen("logs", "count", first.name)
+    assert "waits for quota" in said and "admitted" in said, said
+    assert re.search(r"going on from step [1-9]", said), said
 
 
 @pytest.mark.timeout(120)

@@ -4,15 +4,22 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from rlgen_k8s.dag.nodes import plan
+from rlgen_k8s.runners.argo.api import connect
+from rlgen_k8s.runners.argo.platform import read_platform
+from rlgen_k8s.runners.argo.status import attempts
 from rlgen_k8s.store.manifest import MANIFEST
 from rlgen_k8s.study.load import load_study
 
-SHARED_TASKS = ("mirror", "base", "teacher", "problems", "traces")
-"""Taken from a study that ran on this machine, where there is one: the cluster then makes the rest."""
+MADE_HERE = ("corpus", "harvest", "crosscoder", "analyse", "intervene", "report")
+"""Stages whose results are not taken from a study that ran on this machine, where there is one: those that a rehearsal
+has not, and what reads them."""
 PATIENCE = 40 * 60
 
 
@@ -26,15 +33,38 @@ class Submitted:
 
 
 def put_shared_results(folder: Path, store) -> None:
-    """Upload what the store in `folder` has of the shared tasks' results, manifests last."""
+    """Upload what the store in `folder` has of the tiny study's results, manifests last."""
     for node in plan(load_study("tiny")):
-        if node.name not in SHARED_TASKS or not (folder / node.address / MANIFEST).is_file():
+        if node.stage in MADE_HERE or not (folder / node.address / MANIFEST).is_file():
             continue
         files = [path for path in (folder / node.address).rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
             name = f"{store.blobs.prefix}/{path.relative_to(folder)}"
             store.blobs.client.fput_object(store.blobs.bucket, name, str(path))
         assert store.manifest(node.address)
+
+
+def parent_and_tasks(tracking: MlflowClient, workflow: dict[str, Any]) -> tuple[Run, dict[str, Run]]:
+    """MLflow's run of a submission, and those of its tasks, the newest of each."""
+    study, submission = (workflow["metadata"]["labels"][f"rlgen-k8s/{name}"] for name in ("study", "submission"))
+    experiment = tracking.get_experiment_by_name(study).experiment_id
+    (parent,) = tracking.search_runs([experiment], f"tags.`rlgen.submission` = '{submission}'")
+    ours = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    runs = tracking.search_runs([experiment], ours, order_by=["attributes.start_time"])
+    return parent, {run.data.tags["rlgen.task"]: run for run in runs}
+
+
+def outputs_of(cluster, workflow: dict[str, Any], task: str) -> str:
+    """Address at Argo's server of what a task shows."""
+    (made,) = attempts(workflow, task)
+    server = read_platform(connect(cluster.namespace)).argo_ui.rstrip("/")
+    return f"{server}/artifact-files/{cluster.namespace}/workflows/{workflow['metadata']['name']}/{made['id']}/outputs"
+
+
+def page(address: str) -> str:
+    """What a browser would get."""
+    with urlopen(address, timeout=30) as answer:
+        return str(answer.read().decode())
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,11 @@
 """A full study's rehearsal: its tasks, pods and GPU requests on the cluster, with the tiny study's models and data."""
 
 from datetime import datetime, timedelta
-from urllib.request import urlopen
 
 import pytest
+from tests.cluster.study.conftest import outputs_of, page, parent_and_tasks
 
 from rlgen_k8s.dag.nodes import plan
-from rlgen_k8s.runners.argo.api import connect
-from rlgen_k8s.runners.argo.platform import read_platform
 from rlgen_k8s.runners.argo.status import attempts
 from rlgen_k8s.study.load import load_study
 
@@ -37,11 +35,8 @@ def test_every_task_succeeds_at_the_first_attempt_within_half_an_hour(rehearsed,
 
 
 def test_pods_ask_for_the_full_studys_gpus_and_mlflow_counts_their_seconds(rehearsed, tracking):
-    submission = rehearsed["metadata"]["labels"]["rlgen-k8s/submission"]
-    experiment = tracking.get_experiment_by_name(STUDY).experiment_id
-    (parent,) = tracking.search_runs([experiment], f"tags.`rlgen.submission` = '{submission}'")
-    runs = tracking.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    metrics = {run.data.tags["rlgen.task"]: run.data.metrics for run in runs}
+    _, runs = parent_and_tasks(tracking, rehearsed)
+    metrics = {name: run.data.metrics for name, run in runs.items()}
     for node in plan(load_study("full-qwen25")):
         if node.name in metrics and "duration_seconds" in metrics[node.name]:
             of = metrics[node.name]
@@ -50,10 +45,5 @@ def test_pods_ask_for_the_full_studys_gpus_and_mlflow_counts_their_seconds(rehea
 
 
 def test_its_report_has_every_figure_and_table(rehearsed, cluster):
-    (report,) = attempts(rehearsed, "report")
-    server = read_platform(connect(cluster.namespace)).argo_ui.rstrip("/")
-    name = rehearsed["metadata"]["name"]
-    page = f"{server}/artifact-files/{cluster.namespace}/workflows/{name}/{report['id']}/outputs/report"
-    with urlopen(page, timeout=30) as answer:
-        text = answer.read().decode()
+    text = page(f"{outputs_of(cluster, rehearsed, 'report')}/report")
     assert 'id="figure-1"' in text and 'id="table-5"' in text

@@ -1,9 +1,9 @@
 """What a person has after `make submit WF=tiny`: results in the store, pages in Argo, runs in MLflow."""
 
 import re
-from urllib.request import urlopen
 
 import pytest
+from tests.cluster.study.conftest import outputs_of, page, parent_and_tasks
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.runners.argo.api import connect
@@ -42,29 +42,18 @@ def test_every_result_is_whole_and_says_which_image_made_it(submitted, nodes, cl
 
 
 def test_the_report_and_its_figures_can_be_looked_at_in_argo(submitted, cluster):
-    (report,) = attempts(submitted.workflow, "report")
-    reached = connect(cluster.namespace)
-    server = read_platform(reached).argo_ui.rstrip("/")
-    base = f"{server}/artifact-files/{cluster.namespace}/workflows/{submitted.name}/{report['id']}/outputs"
-    with urlopen(f"{base}/report", timeout=30) as answer:
-        page = answer.read().decode()
-    assert 'id="figure-1"' in page and 'id="table-5"' in page
-    with urlopen(f"{base}/figures/", timeout=30) as answer:
-        assert ".svg" in answer.read().decode()
-    link = re.search(r'href="(features/\d+\.html)"', page)
+    outputs = outputs_of(cluster, submitted.workflow, "report")
+    report = page(f"{outputs}/report")
+    assert 'id="figure-1"' in report and 'id="table-5"' in report
+    assert ".svg" in page(f"{outputs}/figures/")
+    link = re.search(r'href="(features/\d+\.html)"', report)
     assert link
-    with urlopen(f"{base}/{link[1]}", timeout=30) as answer:
-        assert 'id="figure-firing"' in answer.read().decode()
+    assert 'id="figure-firing"' in page(f"{outputs}/{link[1]}")
 
 
 def test_every_task_is_a_finished_run_in_mlflow_with_time_and_address(submitted, nodes, tracking):
-    submission = submitted.workflow["metadata"]["labels"]["rlgen-k8s/submission"]
-    experiment = tracking.get_experiment_by_name("tiny")
-    (parent,) = tracking.search_runs([experiment.experiment_id], f"tags.`rlgen.submission` = '{submission}'")
-    ours = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    runs = tracking.search_runs([experiment.experiment_id], ours, order_by=["attributes.start_time"])
+    parent, by_task = parent_and_tasks(tracking, submitted.workflow)
     assert parent.info.status == "FINISHED"
-    by_task = {run.data.tags["rlgen.task"]: run for run in runs}
     for node in nodes:
         if node.name in submitted.hits:
             continue
