@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from devcluster.output import UserError
-from devcluster.paths import CGROUPS, CONTAINERD_SOCKET, PODS, RUN, STATE
+from devcluster.paths import CGROUPS, CONTAINERD_SOCKET, NODE_CACHE, PODS, RUN, STATE
 
 _PATIENCE = 30
 _CONTAINER_LOGS = Path("/var/log/containers")
@@ -60,6 +60,7 @@ def remove_traces() -> None:
     for absent in json.loads(_ABSENT.read_text()) if _ABSENT.exists() else []:
         _remove_empty(Path(absent))
     _remove_interfaces()
+    shutil.rmtree(NODE_CACHE, ignore_errors=True)
     shutil.rmtree(STATE)
 
 

@@ -36,5 +36,8 @@ CONTAINERD_SOCKET = RUN / "containerd.sock"
 AGENT_SOCKET = RUN / "agent.sock"
 ADMIN = CONFIG / "admin.kubeconfig"
 
+NODE_CACHE = Path("/var/lib/rlgen-cache")
+"""Where the platform keeps weights on a node, by the chart's `values/dev.yaml`."""
+
 CGROUPS = Path("/sys/fs/cgroup")
 CNI_PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
