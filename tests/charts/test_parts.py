@@ -38,7 +38,7 @@ def test_a_part_that_is_off_leaves_nothing(render, part):
 
 
 def test_with_all_parts_off_the_studies_objects_remain(render):
-    objects = render("dev", *arguments("argo-controller", "minio", "mlflow"))
+    objects = render("dev", *arguments("argo-controller", "minio", "mlflow"), "--set", "cache.enabled=false")
     components = {item["metadata"]["labels"]["app.kubernetes.io/component"] for item in objects}
     assert components == {"studies"}
     assert {item["kind"] for item in objects} == {
