@@ -157,8 +157,9 @@ def test_the_harness_is_told_every_number(nodes: dict[str, Node], mirror: Path, 
     from rlgen_k8s.stages.evaluate.run import asked
     from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 
-    settings = nodes["evaluate-rl"].settings
-    assert isinstance(settings, EvaluateSettings)
+    settings, other = (nodes[f"evaluate-rl-{i}"].settings for i in (1, 2))
+    assert isinstance(settings, EvaluateSettings) and settings.shards == 2
+    assert other == settings.model_copy(update={"shard": 1})
     assert settings.limit is None
     tasks = load_tasks((*settings.multiple_choice, *settings.maths), mirror, tmp_path, asked(settings))
     found = {
