@@ -87,14 +87,15 @@ class NodeCache:
                 print(f"node cache {self.root}: no room for {entry.path}, {entry.size} bytes", flush=True)
                 return False
             part.mkdir()
+        good = False
         try:
-            brought = self.blobs.bring(prefix, [entry], part)
-            good = brought.hashes.get(entry.path) == entry.sha256
-            if good:
-                (part / entry.path).replace(place)
-            return good
+            good = self.blobs.bring(prefix, [entry], part).hashes.get(entry.path) == entry.sha256
         finally:
-            shutil.rmtree(part)
+            with _locked(self.root / LOCK):  # who makes room sees the file or its part, and neither on its way
+                if good:
+                    (part / entry.path).replace(place)
+                shutil.rmtree(part)
+        return good
 
     def _make_room(self, size: int) -> bool:
         """Remove what nobody reads, the longest unused first, until `size` bytes fit."""
