@@ -16,7 +16,7 @@ DATASETS = {
     "EleutherAI/headqa": "main",
     "allenai/sciq": "2c94ad3e1aafab77146f384e23536f97a4849815",
     "allenai/ai2_arc": "210d026faf9955653af8916fad021475a3f00453",
-    "EleutherAI/logiqa": "main",
+    "EleutherAI/logiqa": "refs/convert/parquet",  # its own branch has a script that `datasets` no longer runs
     "baber/piqa": "142f6d7367fd9877f0fb3b5734ea6a545f54cdd1",
     "HuggingFaceH4/MATH-500": "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
     "Maxwell-Jia/AIME_2024": "8d88b2876a82a080e2f172cc9b25d0d9d2cb4792",
