@@ -5,12 +5,13 @@ import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Knows the revisions `main` and COMMIT of each repository, and notes which files were asked for."""
+    """Knows of each repository `main`, `refs/convert/parquet` and COMMIT, and notes which files were asked for."""
 
     root: ClassVar[Path]
     gated: ClassVar[set[str]]
@@ -23,7 +24,7 @@ class Hub(BaseHTTPRequestHandler):
             self._error(403, "GatedRepo")
         elif not kind or not folder.is_dir():
             self._error(404, "RepoNotFound")
-        elif revision not in ("main", COMMIT):
+        elif revision not in ("main", "refs/convert/parquet", COMMIT):
             self._error(404, "RevisionNotFound")
         elif action == "revision":
             self._send(json.dumps({"id": repository, "sha": COMMIT, "siblings": []}).encode())
@@ -67,7 +68,7 @@ class Hub(BaseHTTPRequestHandler):
 
 def _parts(path: str) -> tuple[str, str, str, str, str]:
     """Kind, repository, what is asked of it, revision, file."""
-    words = path.strip("/").split("/")
+    words = [unquote(word) for word in path.strip("/").split("/")]  # a revision may have slashes of its own
     if words[0] == "api" and len(words) < 6:  # asks about the hub itself
         return "", "", "", "", ""
     if words[0] == "api":

@@ -24,7 +24,8 @@ from rlgen_k8s.stages.problems.sources import DEEPSCALER, read_deepscaler
 
 Make = Callable[..., Context[Any]]
 MODEL = "made/up"
-REVISIONS = dict.fromkeys(NEEDED, "main")
+CONVERTED = "EleutherAI/logiqa"
+REVISIONS = {**dict.fromkeys(NEEDED, "main"), CONVERTED: "refs/convert/parquet"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def hub(mirror: Path, tmp_path: Path, server: ModuleType, monkeypatch: pytest.Mo
     (talks / "README.md").write_text((talks / "README.md").read_text().replace("path: default/", "path: data/"))
     (talks / "metadata").mkdir()
     (talks / "metadata/train-00000-of-00001.parquet").write_bytes(b"another configuration")
-    converted = root / "datasets" / "EleutherAI/headqa"
+    converted = root / "datasets" / CONVERTED
     for file in list(converted.rglob("*.parquet")):
         split = file.with_name(file.name.partition("-")[0])
         split.mkdir()
@@ -99,7 +100,7 @@ def test_a_mirror_of_the_hub_is_read_as_any_other(
     for name, config, split in (
         (CONVERSATIONS, None, "train"),
         ("math-ai/aime25", None, "test"),
-        ("EleutherAI/headqa", "en", "test"),
+        (CONVERTED, "logiqa", "test"),
     ):
         ours = load_set(made.out, name, config, split=split, scratch=tmp_path / "c")
         theirs = load_set(mirror, name, config, split=split, scratch=tmp_path / "d")
