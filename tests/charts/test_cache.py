@@ -16,7 +16,7 @@ def test_without_caches_there_is_nothing_of_them(render):
     objects = render(None)
     assert not [item for item in objects if "cache" in item["metadata"]["name"]]
     [platform] = [item for item in objects if item["metadata"]["name"] == "rlgen-platform"]
-    assert parse_platform(platform["data"], "rlgen", "").node_cache is None
+    assert parse_platform(platform["data"], "rlgen", "").cache_claim is None
 
 
 def test_the_volume_is_a_folder_of_each_node_that_has_the_label(objects):
@@ -27,11 +27,11 @@ def test_the_volume_is_a_folder_of_each_node_that_has_the_label(objects):
 
 
 def test_pods_mount_the_claim_that_is_bound_to_it(objects):
-    cache = parse_platform(objects["ConfigMap", "rlgen-platform"]["data"], "rlgen", "").node_cache
+    cache = parse_platform(objects["ConfigMap", "rlgen-platform"]["data"], "rlgen", "").cache_claim
     assert cache is not None and cache.gib == 70
-    claim = objects["PersistentVolumeClaim", cache.claim]
+    claim = objects["PersistentVolumeClaim", cache.name]
     volume = objects["PersistentVolume", claim["spec"]["volumeName"]]["spec"]
-    assert volume["claimRef"] == {"namespace": "rlgen", "name": cache.claim}
+    assert volume["claimRef"] == {"namespace": "rlgen", "name": cache.name}
     # No storage class on either side: nothing is made for it, and it is bound before a pod asks.
     assert claim["spec"]["storageClassName"] == "" and "storageClassName" not in volume
     assert claim["spec"]["accessModes"] == volume["accessModes"]

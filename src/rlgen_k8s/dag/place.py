@@ -18,11 +18,11 @@ class Gangs:
 
 
 @dataclass(frozen=True)
-class NodeCache:
+class CacheClaim:
     """Room on each node's own disk for weights that its pods share."""
 
-    claim: str = "rlgen-cache"
-    """PersistentVolumeClaim of it."""
+    name: str = "rlgen-cache"
+    """Of the PersistentVolumeClaim."""
     gib: float = 200
     """Of weights on one node, at most."""
 
@@ -55,11 +55,11 @@ class Place:
     """Key in it."""
     gangs: Gangs | None = None
     """None: every stage runs in one pod, whatever its shape says."""
-    cache: NodeCache | None = None
+    cache: CacheClaim | None = None
     """None: every pod fetches its weights from the store."""
 
 
-CHART = Place(gangs=Gangs(), cache=NodeCache())
+CHART = Place(gangs=Gangs(), cache=CacheClaim())
 """What the chart installs, queues and cache included."""
 
 

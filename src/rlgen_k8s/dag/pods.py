@@ -20,7 +20,7 @@ from hera.workflows import (
 from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, Quantity, SeccompProfile, SecurityContext
 
 from rlgen_k8s.dag.names import EXPECTED_MINUTES, INTERNET, STAGE, TASK, TASK_PARAMETERS
-from rlgen_k8s.dag.place import NodeCache, Place
+from rlgen_k8s.dag.place import CacheClaim, Place
 from rlgen_k8s.study.settings import PodShape
 
 # Exit codes: 75 try again; 137 and 143 killed (preempted, evicted, its node drained); -1 nobody saw the end. `Error`:
@@ -133,7 +133,7 @@ def _hub_token(place: Place) -> SecretEnv:
     return SecretEnv(name="HF_TOKEN", secret_name=place.hub_secret, secret_key="token", optional=True)
 
 
-def _cache_environment(cache: NodeCache) -> Sequence[Env]:
+def _cache_environment(cache: CacheClaim) -> Sequence[Env]:
     return [Env(name="RLGEN_CACHE", value=CACHE), Env(name="RLGEN_CACHE_GIB", value=f"{cache.gib:g}")]
 
 
@@ -148,10 +148,10 @@ def pod_resources(shape: PodShape) -> Resources:
     )
 
 
-def pod_volumes(shape: PodShape, cache: NodeCache | None = None) -> list[EmptyDirVolume | ExistingVolume]:
+def pod_volumes(shape: PodShape, cache: CacheClaim | None = None) -> list[EmptyDirVolume | ExistingVolume]:
     """All that a stage can write to. Shared memory counts as memory of the pod, so it is at most half of it."""
     return [
-        *([ExistingVolume(name="cache", claim_name=cache.claim, mount_path=CACHE)] if cache else []),
+        *([ExistingVolume(name="cache", claim_name=cache.name, mount_path=CACHE)] if cache else []),
         EmptyDirVolume(name="scratch", mount_path=SCRATCH, size_limit=Quantity(f"{shape.disk:g}Gi")),
         EmptyDirVolume(name="tmp", mount_path="/tmp", size_limit=Quantity(f"{shape.disk:g}Gi")),
         EmptyDirVolume(

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from kubernetes.client import ApiException
 
-from rlgen_k8s.dag.place import Gangs, NodeCache
+from rlgen_k8s.dag.place import CacheClaim, Gangs
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import Cluster, read, talking
 from rlgen_k8s.runners.argo.forward import forward, is_service
@@ -57,9 +57,9 @@ class Platform:
         return Gangs(self.queue, self.queue_priority, self.launcher_service_account) if self.queue else None
 
     @property
-    def node_cache(self) -> NodeCache | None:
+    def cache_claim(self) -> CacheClaim | None:
         """What the workflow needs to know of the nodes' caches."""
-        return NodeCache(self.cache, float(self.cache_gib)) if self.cache else None
+        return CacheClaim(self.cache, float(self.cache_gib)) if self.cache else None
 
 
 def read_platform(cluster: Cluster) -> Platform:

@@ -127,7 +127,7 @@ def _send(
             executor_service_account=platform.executor_service_account,
             store_secret=platform.store_secret,
             gangs=platform.gangs,
-            cache=platform.node_cache,
+            cache=platform.cache_claim,
         ),
         name=name,
     )
