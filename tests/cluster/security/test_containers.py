@@ -15,8 +15,8 @@ for line in open("/proc/self/mounts"):
     if os.access(path, os.W_OK):
         print(path)
 """
-OWN = {"/scratch", "/tmp", "/dev/shm", "/dev/termination-log", "/run/argo"}
-"""Volumes, the place for last words, and where Argo's executor and the stage meet."""
+OWN = {"/scratch", "/cache", "/tmp", "/dev/shm", "/dev/termination-log", "/run/argo"}
+"""Volumes, the node's cache among them, the place for last words, and where Argo's executor and the stage meet."""
 # Whether a new file can be made in a folder, or beside a module of ours.
 TRY = """
 import sys, rlgen_k8s
