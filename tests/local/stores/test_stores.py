@@ -179,6 +179,15 @@ def save(resume: StoredResume, scratch: Path, step: int) -> None:
     resume.save(step, scratch / f"state-{step}")
 
 
+def test_a_point_in_use_stays_when_another_attempt_has_newer_ones(place: Any, tmp_path: Path) -> None:
+    mine, other = resume_of(place, tmp_path / "mine", "0a"), resume_of(place, tmp_path / "other", "0b")
+    save(mine, tmp_path, 1)
+    point = other.newest()
+    for step in (2, 3, 4):
+        save(mine, tmp_path, step)
+    assert point and (point.path / "state.bin").read_bytes() == b"state 1"
+
+
 def test_the_newest_two_resume_points_are_kept(place: Any, tmp_path: Path) -> None:
     resume = resume_of(place, tmp_path)
     assert resume.newest() is None

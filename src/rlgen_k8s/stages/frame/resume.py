@@ -1,14 +1,18 @@
 """Resume points of an unfinished result, kept in the store so that another machine can go on from them."""
 
+import errno
+import os
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rlgen_k8s.stages.contract import ResumePoint
 from rlgen_k8s.store.errors import StoreError
-from rlgen_k8s.store.files import list_files, verify_files
+from rlgen_k8s.store.files import Brought, FileEntry, list_files, verify_files
 from rlgen_k8s.store.manifest import MANIFEST, ResumeManifest, parse_resume_manifest
 from rlgen_k8s.store.results import Store
 
@@ -91,6 +95,8 @@ class StoredResume:
         to = self.scratch / "resume" / name
         shutil.rmtree(to, ignore_errors=True)
         brought = self.store.blobs.bring(f"{self._root}/{name}/files", manifest.files, to)
+        if brought.folder != to:
+            brought = _own(brought.folder, manifest.files, to)
         verify_files(brought, manifest.files, f"resume point {manifest.step} of {self._of}", SKIPPED)
         return manifest, brought.folder
 
@@ -98,3 +104,19 @@ class StoredResume:
         # The manifest goes first: a point that is half removed must not look whole.
         self.store.blobs.remove(f"{self._root}/{name}/{MANIFEST}")
         self.store.blobs.remove(f"{self._root}/{name}")
+
+
+def _own(folder: Path, files: Sequence[FileEntry], to: Path) -> Brought:
+    """The files under names in `to`, where they stay when an attempt beside this one removes the point for newer ones.
+    Missing ones are left out."""
+    for entry in files:
+        target = to / entry.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            try:
+                os.link(folder / entry.path, target)
+            except OSError as error:
+                if error.errno not in (errno.EXDEV, errno.EPERM):  # another file system, or one without hard links
+                    raise
+                shutil.copyfile(folder / entry.path, target)
+    return Brought(to, {})
