@@ -109,6 +109,15 @@ def in_processes(action: Callable[[], object], count: int) -> list[Any]:
     return pods
 
 
+def fetching(node: Node, action: Callable[[], object]) -> Any:
+    """A pod that is in the middle of a download."""
+    (pod,) = in_processes(action, 1)
+    while not list(node.cache.glob("*.part")):
+        assert pod.is_alive(), "it ended without a download"
+        time.sleep(0.01)
+    return pod
+
+
 def end(pods: list[Any]) -> None:
     for pod in pods:
         pod.join(30)
@@ -167,10 +176,7 @@ def test_a_damaged_file_is_fetched_again(node: Node, damage: bytes, capfd: pytes
 
 def test_a_pod_killed_while_it_fetches_takes_no_room_for_ever(node: Node) -> None:
     node.blobs.seconds = 60
-    (pod,) = in_processes(lambda: node.read(0), 1)
-    while not list(node.cache.glob("*.part")):
-        time.sleep(0.01)
-    assert pod.pid
+    pod = fetching(node, lambda: node.read(0))
     os.kill(pod.pid, signal.SIGKILL)
     pod.join()
     node.blobs.seconds = 0
@@ -182,11 +188,9 @@ def test_a_pod_killed_while_it_fetches_takes_no_room_for_ever(node: Node) -> Non
 
 def test_a_file_that_is_being_fetched_counts_as_there(node: Node) -> None:
     node.blobs.seconds = 1
-    pods = in_processes(lambda: node.read(0, files=1), 1)
-    while not list(node.cache.glob("*.part")):
-        time.sleep(0.01)
+    pod = fetching(node, lambda: node.read(0, files=1))
     node.read(1, files=1)
-    end(pods)
+    end([pod])
     assert node.kept == {"0"}
 
 
