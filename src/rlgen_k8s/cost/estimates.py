@@ -240,7 +240,7 @@ def _stream(asked: Asked) -> Estimate:
     asking = StreamSettings.model_validate(asked.node.settings_json)
     reads = {name: one.reads for name, one in asking.crosscoders.items()}
     loads = {name: memory.crosscoder_load(model.width, settings, models) for name, models in reads.items()}
-    devices = max(1, asked.node.shape.gpus)
+    devices = asked.node.shape.nodes * max(1, asked.node.shape.gpus)
     # Without a limit: what does not fit is then refused by what fills the memory.
     placed = place(loads, [math.inf] * devices, per_model=0)
     elements = [_element_of(item) for name, item in asked.node.inputs.items() if name.startswith("model-")]

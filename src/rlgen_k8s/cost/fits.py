@@ -29,7 +29,7 @@ LESS = {
     ("crosscoder", "batch"): "lower crosscoder.batch",
     ("crosscoder", "optimizer"): "lower crosscoder.n_features",
     ("stream", "buffer"): "lower crosscoder.buffer_sequences",
-    ("stream", "optimizer"): "raise pods.stream.gpus, or lower crosscoder.n_features",
+    ("stream", "optimizer"): "raise pods.stream.gpus or pods.stream.nodes, or lower crosscoder.n_features",
     ("stream", "activations"): "lower harvest.batch",
     ("intervene", "logits"): "lower intervene.tokens_per_batch",
 }

@@ -57,5 +57,5 @@ def _refusal(name: str, load: Load, free: Sequence[float], per_model: float) -> 
         )
     return (
         f"{needs} activations, and beside the other crosscoders none of {len(free)} devices has them; "
-        "raise pods.stream.gpus, or lower crosscoder.n_features or crosscoder.buffer_sequences"
+        "raise pods.stream.gpus or pods.stream.nodes, or lower crosscoder.n_features or crosscoder.buffer_sequences"
     )

@@ -175,8 +175,10 @@ class Study(StageSettings):
     @model_validator(mode="after")
     def _gangs_share_the_work(self) -> "Study":
         for stage, shape in self.pods.items():
-            if shape.nodes > 1 and stage != "sft":
-                raise ValueError(f"pods.{stage}.nodes={shape.nodes}: only sft runs on several nodes; leave it at 1")
+            if shape.nodes > 1 and stage not in ("sft", "stream"):
+                raise ValueError(
+                    f"pods.{stage}.nodes={shape.nodes}: only sft and stream run on several nodes; leave it at 1"
+                )
             if stage == "sft" and self.sft.processes % shape.nodes:
                 raise ValueError(
                     f"pods.sft.nodes={shape.nodes}: sft.processes={self.sft.processes} cannot be shared evenly; "

@@ -5,8 +5,11 @@ The quota of `values/dev.yaml` lets one of the gangs below in at a time.
 
 import hashlib
 import json
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +20,13 @@ from tests.cluster.services.conftest import listener, platform
 from tests.cluster.services.counting import CONFIG_MAP, FILES, FOLDER, Counting
 
 from rlgen_k8s.dag.names import JOBSET
+from rlgen_k8s.dag.nodes import Node
+from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.runners.argo.platform import Platform
 from rlgen_k8s.runners.gang.jobsets import JOBSETS
+from rlgen_k8s.stages.registry import STAGES
+from rlgen_k8s.stages.settings import StageSettings
+from rlgen_k8s.store.manifest import Identity
 from rlgen_k8s.study.settings import PodShape
 
 __all__ = ["listener", "platform"]
@@ -134,3 +142,54 @@ def _in_both(template: Json, priority: str) -> None:
     assert pod["volumes"][-1]["configMap"]["name"] == CONFIG_MAP
     variable["value"] = json.dumps(jobset)
     template["container"]["command"] = ["python", "-c", LAUNCHER]
+
+
+Put = Callable[[str, str, StageSettings, Path], Node]
+Run = Callable[[Node], Gang]
+
+
+@pytest.fixture(scope="module")
+def put(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Put]:
+    """Put a folder into the cluster's store as the result of a stage, under a seed of its own."""
+    made = []
+
+    def keep(name: str, stage: str, settings: StageSettings, folder: Path) -> Node:
+        node = Node(name, stage, settings.model_copy(update={"seed": secrets.randbelow(10**9)}), {}, PodShape())
+        identity = Identity(
+            stage=stage, version=STAGES[stage].version, settings=node.settings_json, inputs=node.input_addresses
+        )
+        attempt = cluster.store.open_attempt(node.address, tmp_path_factory.mktemp(name))
+        shutil.copytree(folder, attempt.out, dirs_exist_ok=True)
+        cluster.store.publish(attempt, identity)
+        cluster.store.close(attempt)
+        made.append(node)
+        return node
+
+    yield keep
+    for node in made:
+        cluster.store.delete(node.address)
+
+
+@pytest.fixture(scope="module")
+def run(cluster: Cluster, platform: Platform) -> Iterator[Run]:
+    """Submit a task whose inputs are there; what is left of it in the end is removed."""
+    started: list[Gang] = []
+
+    def submit(node: Node) -> Gang:
+        name = f"{node.name}-{secrets.token_hex(4)}"
+        inputs = list({item.node.address: item.node for item in node.inputs.values()}.values())
+        workflow = build_workflow(
+            counting.study(),
+            [*inputs, node],
+            finished={each.name for each in inputs},
+            place=counting.place(platform),
+            name=name,
+        )
+        cluster.custom.create_namespaced_custom_object(*cluster.workflows, workflow.to_dict())
+        started.append(Gang(cluster, name, node.address))
+        return started[-1]
+
+    yield submit
+    for one in started:
+        cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
+        cluster.store.delete(one.address)

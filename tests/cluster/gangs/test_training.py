@@ -1,25 +1,18 @@
 """SFT with DeepSpeed over gloo, its two processes in one pod and in two: the models are the same, whatever happens."""
 
-import secrets
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cluster.conftest import Cluster
-from tests.cluster.gangs.conftest import Gang
+from tests.cluster.gangs.conftest import Gang, Put, Run
 from tests.cluster.services import counting
 from tests.local.test_sft_training import MICRO, inputs
 
 from rlgen_k8s.dag.nodes import Input, Node
-from rlgen_k8s.dag.workflow import build_workflow
-from rlgen_k8s.runners.argo.platform import Platform
 from rlgen_k8s.stages.model.settings import ModelSettings
-from rlgen_k8s.stages.registry import STAGES
-from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
-from rlgen_k8s.store.manifest import Identity
 from rlgen_k8s.study.settings import PodShape
 
 __all__ = ["inputs"]
@@ -28,49 +21,19 @@ Train = Callable[..., Gang]
 
 
 @pytest.fixture(scope="module")
-def given(cluster: Cluster, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
-    """The model and the traces of the local tests, in the cluster's store."""
-    seed = secrets.randbelow(10**9)
-    made = []
-    stages: dict[str, tuple[str, StageSettings]] = {
-        "base": ("model", ModelSettings(seed=seed)),
-        "traces": ("traces", TracesSettings(seed=seed)),
-    }
-    for name, (stage, settings) in stages.items():
-        node = Node(name, stage, settings, {}, PodShape())
-        identity = Identity(
-            stage=stage, version=STAGES[stage].version, settings=node.settings_json, inputs=node.input_addresses
-        )
-        attempt = cluster.store.open_attempt(node.address, tmp_path_factory.mktemp(name))
-        shutil.copytree(inputs[name], attempt.out, dirs_exist_ok=True)
-        cluster.store.publish(attempt, identity)
-        cluster.store.close(attempt)
-        made.append(node)
-    yield made
-    for node in made:
-        cluster.store.delete(node.address)
-
-
-@pytest.fixture(scope="module")
-def train(cluster: Cluster, platform: Platform, given: list[Node]) -> Iterator[Train]:
+def train(put: Put, run: Run, inputs: dict[str, Path]) -> Train:
     """Submit the training on so many nodes."""
-    started = []
+    given = [
+        put("base", "model", ModelSettings(), inputs["base"]),
+        put("traces", "traces", TracesSettings(), inputs["traces"]),
+    ]
+    reads = {node.name: Input(node) for node in given}
 
     def submit(nodes: int) -> Gang:
-        reads = {node.name: Input(node) for node in given}
         shape = PodShape(cpu=1 / nodes, memory=5, disk=4, nodes=nodes, patience=10)
-        node = Node("sft", "sft", SETTINGS, reads, shape)
-        name = f"sft-{secrets.token_hex(4)}"
-        place, finished = counting.place(platform), {node.name for node in given}
-        workflow = build_workflow(counting.study(), [*given, node], finished=finished, place=place, name=name)
-        cluster.custom.create_namespaced_custom_object(*cluster.workflows, workflow.to_dict())
-        started.append(Gang(cluster, name, node.address))
-        return started[-1]
+        return run(Node("sft", "sft", SETTINGS, reads, shape))
 
-    yield submit
-    for one in started:
-        cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
-    cluster.store.delete(started[0].address)
+    return submit
 
 
 def files(gang: Gang) -> dict[str, str]:

@@ -99,19 +99,24 @@ def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
         refuse_what_cannot_fit(study, nodes, found)
 
 
-def test_a_stream_on_eight_gpus_shares_forwards_evenly_and_waits_for_the_gpu_with_most_crosscoders():
-    """Of ten crosscoders of two models and one of three, a GPU has two of two at least: 4 of 23 models."""
+def test_a_stream_on_eight_gpus_or_more_shares_forwards_evenly_and_waits_for_the_gpu_with_most_crosscoders():
+    """Of ten crosscoders of two models and one of three, one of 8 GPUs has two of two at least: 4 of 23 models; one of
+    16 the one of three."""
     hours = {}
-    for gpus in (1, 8):
-        _, _, whole = estimated("full-qwen25", *IDEAL, f"pods.stream.gpus={gpus}")
-        hours[gpus] = whole["stream"].hours
+    for nodes, gpus in ((1, 1), (1, 8), (2, 8)):
+        _, _, whole = estimated("full-qwen25", *IDEAL, f"pods.stream.gpus={gpus}", f"pods.stream.nodes={nodes}")
+        hours[nodes * gpus] = whole["stream"].hours
     steps = 23 * ARCHITECTURES["Qwen/Qwen2.5-7B"].width * 32768 * 10 * 4e8 / 989e12 / 3600
     assert hours[8] == pytest.approx((hours[1] - steps) / 8 + steps * 4 / 23, rel=1e-6)
+    assert hours[16] == pytest.approx((hours[1] - steps) / 16 + steps * 3 / 23, rel=1e-6)
 
 
 def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
     study, nodes, found = estimated("full-qwen25", ALONE)
-    with pytest.raises(UserError, match=r"^stream: needs .* optimizer; .*; raise pods\.stream\.gpus, or lower .*$"):
+    with pytest.raises(
+        UserError,
+        match=r"^stream: needs .* optimizer; .*; raise pods\.stream\.gpus or pods\.stream\.nodes, or lower .*$",
+    ):
         refuse_what_cannot_fit(study, nodes, found)
     study, nodes, found = estimated("full-qwen25")
     refuse_what_cannot_fit(study, nodes, found)

@@ -1,6 +1,8 @@
-"""The stage `stream` in several processes (gloo): to the byte what it makes in one, wherever it is killed."""
+"""The stage `stream` in several processes (gloo) and in several pods: to the byte what it makes in one, wherever it is
+killed."""
 
 import json
+import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.unit.crosscoder.stream_pod import KILLED, Pod, pod
 
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
@@ -16,6 +19,7 @@ from rlgen_k8s.stages.harvest.settings import HarvestSettings
 from rlgen_k8s.stages.stream.run import run
 from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.stages.stream.team import PROCESSES
+from rlgen_k8s.tracking.server import free_port
 
 MODELS, LOGGED = 3, 5
 CROSSCODERS: dict[str, dict[str, Any]] = {
@@ -100,3 +104,43 @@ def test_killed_in_two_processes_and_gone_on_with_in_three_it_publishes_the_byte
     assert trained == [*range(25, steps, LOGGED), steps]
     goal = MODELS + steps + len(CROSSCODERS)
     assert seen[-1] == (goal, goal)
+
+
+@pytest.mark.parametrize("context", ["relu"], indirect=True)
+def test_two_pods_killed_and_started_again_leave_with_the_first_the_bytes_of_one(
+    context: Callable[[Path], Context[StreamSettings]], tmp_path: Path
+) -> None:
+    expected: list[tuple[Mapping[str, float], int | None]] = []
+    run(replace(context(tmp_path / "one"), metrics=lambda *logged: expected.append(logged)))
+    steps = json.loads((tmp_path / "one" / "joint" / "metrics.json").read_text())["steps"]
+
+    def together(attempt: str, stop_at: int | None) -> list[int | None]:
+        """The exit codes of both."""
+        address, given = f"127.0.0.1:{free_port(None)}", context(tmp_path / "inputs")
+        spawn = multiprocessing.get_context("spawn")
+        pods = [
+            spawn.Process(
+                target=pod, args=(Pod(rank, 2, address, given.settings, given.inputs, tmp_path, attempt, stop_at),)
+            )
+            for rank in range(2)
+        ]
+        for one in pods:
+            one.start()
+        pods[0].join()
+        if stop_at:
+            pods[1].kill()  # as a JobSet ends the others
+        pods[1].join()
+        return [one.exitcode for one in pods]
+
+    assert together("killed", stop_at=MODELS + 25)[0] == KILLED
+    assert together("again", stop_at=None) == [0, 0]
+
+    first, second = (tmp_path / f"again-{rank}" for rank in range(2))
+    assert files(first) == files(tmp_path / "one")
+    assert files(second) == {}
+    seen = [json.loads(line) for line in (tmp_path / "told-0").read_text().splitlines()]
+    logged = {(json.dumps(metrics), step) for kind, metrics, step in seen if kind == "metrics"}
+    assert logged == {(json.dumps(metrics), step) for metrics, step in expected}
+    goal = MODELS + steps + len(CROSSCODERS)
+    assert [each[1:] for each in seen if each[0] == "progress"][-1] == [goal, goal]
+    assert not (tmp_path / "told-1").exists()

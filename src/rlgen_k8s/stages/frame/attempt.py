@@ -153,7 +153,7 @@ class _Beating:
     points: StoredResume
     beat: Callable[[], None]
     keeps: bool
-    """A helper keeps none: the first pod's are for all."""
+    """A helper keeps none of the whole: the first pod's are for all."""
 
     def newest(self) -> ResumePoint | None:
         return patiently(self.points.newest, self.beat)
@@ -163,7 +163,7 @@ class _Beating:
             patiently(lambda: self.points.save(step, folder), self.beat)
 
     def part(self, name: str) -> "_Beating":
-        return _Beating(self.points.part(name), self.beat, self.keeps)
+        return _Beating(self.points.part(name), self.beat, keeps=True)
 
 
 def _both(log: Metrics, beat: Callable[[], None]) -> Metrics:

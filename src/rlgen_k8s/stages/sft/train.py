@@ -16,8 +16,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.load import load_tokenizer
+from rlgen_k8s.processes.gather import gather
 from rlgen_k8s.stages.sft.files import CURVE, USER_ERROR, WHOLE, checkpoint
-from rlgen_k8s.stages.sft.gather import gather
 from rlgen_k8s.stages.sft.plan import save_points
 
 
@@ -34,8 +34,7 @@ class SaveAndLog(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Mark the checkpoint as whole once all processes have written their parts."""
         if torch.distributed.is_initialized():
-            torch.distributed.barrier()
-            gather(checkpoint(_output(args), state.global_step))
+            gather(checkpoint(_output(args), state.global_step), local_rank=args.local_process_index)
         if args.process_index == 0:
             (checkpoint(_output(args), state.global_step) / WHOLE).touch()
 

@@ -4,10 +4,11 @@ Inputs: corpus; and `model-<name>` for each model. Result: for each crosscoder a
 stage `crosscoder` publishes. Activations are not stored, but for the evaluation shard, which lies on local disk while
 the stage runs.
 
-One process runs for each GPU (see `team`): each runs its share of the models' forwards, and trains and measures its
-share of the crosscoders on whole batches (see `placing`), which are to the bit those of one process. In memory: the
-lower half of every model. On a GPU: that of the one that runs, its crosscoders' training state, the stream's buffer of
-the models that these read, and in what is left as many models as fit, which then need not come again.
+One process runs for each GPU, of one pod or of several (see `team`): each runs its share of the models' forwards, and
+trains and measures its share of the crosscoders on whole batches (see `placing`), which are to the bit those of one
+process. In memory: the lower half of every model. On a GPU: that of the one that runs, its crosscoders' training state,
+the stream's buffer of the models that these read, and in what is left as many models as fit, which then need not come
+again.
 """
 
 import os
@@ -29,6 +30,7 @@ from rlgen_k8s.stages.corpus.readers import check_readers
 from rlgen_k8s.stages.crosscoder.fit import Fitted, fit
 from rlgen_k8s.stages.crosscoder.measured import Origin, save_measured
 from rlgen_k8s.stages.crosscoder.wanted import Wanted, recipe
+from rlgen_k8s.stages.gang import gang_of
 from rlgen_k8s.stages.harvest.shard import harvest_shard
 from rlgen_k8s.stages.stream.placing import own_crosscoders
 from rlgen_k8s.stages.stream.settings import StreamSettings
@@ -39,7 +41,7 @@ MODEL = "model-"
 
 def run(context: Context[StreamSettings]) -> None:
     """Train all, then measure one after another. A model, a step and a crosscoder's measures count one as progress."""
-    in_team(make, context, process_count(os.environ))
+    in_team(make, context, process_count(os.environ), gang_of(os.environ))
 
 
 def make(context: Context[StreamSettings], team: Team) -> None:
@@ -69,7 +71,7 @@ def _train(
     context: Context[StreamSettings], team: Team, folders: Mapping[str, Path], wanted: Mapping[str, Wanted]
 ) -> tuple[Fitted, int]:
     """This process's crosscoders, and the layer that they read. Leaves `<model>/evaluation.npy` in the scratch folder,
-    which the processes share."""
+    which the pod's processes share."""
     how, settings, files = context.settings.harvest, context.settings.crosscoder, context.inputs["corpus"]
     corpus = load_corpus_info(files)
     text = PackedTokens(open_tokens(files, "train"), corpus.separator, how.batch)
@@ -81,7 +83,7 @@ def _train(
     for number, (name, folder) in enumerate(folders.items()):
         models[name] = load_model(folder)
         drop_upper_half(models[name])
-        if number % team.ranks.count == team.ranks.rank:
+        if number % team.pod.count == team.pod.rank:
             shard = context.scratch / name
             shard.mkdir()
             with on_device(models[name], device):

@@ -1,6 +1,5 @@
-"""A checkpoint of several nodes as one: each node's processes write to that node's disk only."""
+"""What processes on several nodes write as one: each node's write to that node's disk only."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,14 +9,15 @@ CHUNK = 2**26
 """Bytes sent at once."""
 
 
-def gather(folder: Path) -> None:
-    """Move to the first node what other nodes have in `folder` and it has not. Every process of the training calls it.
+def gather(folder: Path, *, local_rank: int) -> None:
+    """Move to the first node what other nodes have in `folder` and it has not.
 
-    A point to resume from is then whole on the first node, which keeps it in the store for all.
+    Every process of torch.distributed calls it once it has written, each with its rank in its node. A point to resume
+    from is then whole on the first node, which keeps it in the store for all.
     """
-    tells = os.environ["LOCAL_RANK"] == "0"
+    dist.barrier()
     listed: list[dict[str, int]] = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(listed, _sizes(folder) if tells else {})
+    dist.all_gather_object(listed, _sizes(folder) if local_rank == 0 else {})
     there = set(listed[0])
     for sender, sizes in enumerate(listed):
         for name in sorted(sizes.keys() - there):

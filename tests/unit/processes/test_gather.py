@@ -1,12 +1,11 @@
-"""A checkpoint that processes on several nodes wrote is whole on the first one."""
+"""What processes on several nodes wrote is whole on the first one."""
 
-import os
 from pathlib import Path
 
 import torch.distributed as dist
 import torch.multiprocessing
 
-from rlgen_k8s.stages.sft import gather
+from rlgen_k8s.processes import gather
 
 MODEL, LONG = b"whole model", bytes(range(256)) * 5
 """The latter takes several parts."""
@@ -15,9 +14,8 @@ MODEL, LONG = b"whole model", bytes(range(256)) * 5
 def node(rank: int, root: str) -> None:
     """The process `rank` of three, two of which are on the second node."""
     gather.CHUNK = 500
-    os.environ |= {"LOCAL_RANK": str((0, 0, 1)[rank])}
     dist.init_process_group("gloo", init_method=f"file://{root}/meeting", rank=rank, world_size=3)
-    gather.gather(Path(root) / ("first", "second", "second")[rank])
+    gather.gather(Path(root) / ("first", "second", "second")[rank], local_rank=(0, 0, 1)[rank])
     dist.barrier()
     dist.destroy_process_group()
 
