@@ -51,6 +51,7 @@ build_stages() {
     locked $environment > "$context/requirements.txt"
     packages '^(nvidia|cuda)-' < "$context/requirements.txt" > "$context/nvidia.txt"
     packages '^(torch|torchaudio|torchvision|triton)==' < "$context/requirements.txt" > "$context/torch.txt"
+    packages '^deepspeed==' < "$context/requirements.txt" > "$context/deepspeed.txt"
     .uv/bin/uv build --quiet --wheel --out-dir "$context" .
     mapfile -t lent < <(lend_uv)
     build "$reference" "$context" "${on_base[@]}" --build-arg COMMIT="$commit" --build-arg ENVIRONMENT="$environment" \

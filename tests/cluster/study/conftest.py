@@ -17,8 +17,18 @@ from rlgen_k8s.runners.argo.status import attempts
 from rlgen_k8s.store.manifest import MANIFEST
 from rlgen_k8s.study.load import load_study
 
-SHARED_TASKS = ("mirror", "base", "teacher", "problems", "traces")
-"""Taken from a study that ran on this machine, where there is one: the cluster then makes the rest."""
+MADE_HERE = (
+    "problems",
+    "corpus",
+    "harvest-base",
+    "crosscoder-joint",
+    "analyse",
+    "intervene-rl",
+    "intervene-base",
+    "report",
+)
+"""Not taken from a study that ran on this machine, where there is one: a task of each stage that a rehearsal does not
+run on the cluster (it takes the tiny study's results in its turn), and what a person looks at."""
 PATIENCE = 40 * 60
 
 
@@ -32,9 +42,9 @@ class Submitted:
 
 
 def put_shared_results(folder: Path, store) -> None:
-    """Upload what the store in `folder` has of the shared tasks' results, manifests last."""
+    """Upload what the store in `folder` has of the tiny study's results, manifests last."""
     for node in plan(load_study("tiny")):
-        if node.name not in SHARED_TASKS or not (folder / node.address / MANIFEST).is_file():
+        if node.name in MADE_HERE or not (folder / node.address / MANIFEST).is_file():
             continue
         files = [path for path in (folder / node.address).rglob("*") if path.is_file()]
         for path in sorted(files, key=lambda path: path.name == MANIFEST):
