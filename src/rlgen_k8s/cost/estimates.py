@@ -152,7 +152,8 @@ def _traces_bytes(asked: Asked) -> float:
 
 
 def _merge(asked: Asked) -> Estimate:
-    settings = MergeSettings.model_validate(asked.node.settings_json)
+    settings = asked.node.settings
+    assert isinstance(settings, MergeSettings)
     size = _traces_bytes(asked) if settings.of == "traces" else SAMPLES_BYTES
     return Estimate(0.0, size, size)
 
@@ -197,7 +198,8 @@ def _grpo(asked: Asked) -> Estimate:
 
 def _evaluate(asked: Asked) -> Estimate:
     """Of one shard. Each block of maths problems ends with its longest response."""
-    settings, model, element = EvaluateSettings.model_validate(asked.node.settings_json), asked.model, asked.element
+    settings, model, element = asked.node.settings, asked.model, asked.element
+    assert isinstance(settings, EvaluateSettings)
     batch, longest = settings.sequences_per_generation, settings.max_new_tokens
     work = blocks({task: MATHS[task] for task in settings.maths}, settings)
     made = [_maths(asked, settings.engine, block.answers, batch, longest) for block in work]
@@ -237,7 +239,8 @@ def _stream(asked: Asked) -> Estimate:
     """As a harvest for each epoch and all crosscoders in one, without their bytes; each GPU runs its share of the
     forwards and trains crosscoders of its own."""
     settings, model, length = asked.study.crosscoder, asked.model, asked.study.corpus.length
-    asking = StreamSettings.model_validate(asked.node.settings_json)
+    asking = asked.node.settings
+    assert isinstance(asking, StreamSettings)
     reads = {name: one.reads for name, one in asking.crosscoders.items()}
     loads = {name: memory.crosscoder_load(model.width, settings, models) for name, models in reads.items()}
     devices = asked.node.shape.nodes * max(1, asked.node.shape.gpus)
