@@ -26,7 +26,7 @@ from rlgen_k8s.stages.grpo.run import run
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 
 settings = GrpoSettings(
-    engine="hf", precision="fp32", n_gpus=1, prompts_per_step=4, mini_batch_prompts=2, rollouts=4, prompt_tokens=16,
+    engine="hf", precision="fp32", n_gpus=2, prompts_per_step=4, mini_batch_prompts=2, rollouts=4, prompt_tokens=16,
     response_tokens=3, learning_rate=0.01, seed=1,
 )
 folder = Path(sys.argv[1])

@@ -6,8 +6,9 @@ rollout engine for one; this registers both, by name, so that nothing heavy is i
 """
 
 from rlgen_k8s.verl_cpu.platform import use_cpu_platform
-from rlgen_k8s.verl_cpu.register import name_process_group_once, register_rollout
+from rlgen_k8s.verl_cpu.register import load_weights_in_each_process, name_process_group_once, register_rollout
 
 use_cpu_platform()
 name_process_group_once()
+load_weights_in_each_process()
 register_rollout()

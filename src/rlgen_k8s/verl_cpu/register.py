@@ -1,4 +1,5 @@
-"""What verl must know before its workers start: the rollout engine `hf`, and a process group on one device type."""
+"""What verl must know before its workers start: the rollout engine `hf`, a process group on one device type, and how
+models are loaded."""
 
 import functools
 from typing import Any
@@ -32,3 +33,15 @@ def name_process_group_once() -> None:
         original(timeout_second=timeout_second, backend=backend or "cpu:gloo")
 
     distributed.initialize_global_process_group_ray = initialize
+
+
+def load_weights_in_each_process() -> None:
+    """Have verl load a model's weights in all training processes, not in the first one alone.
+
+    In the others it makes empty ones, which accelerate 1.11, the newest that LLaMA-Factory runs with, cannot do with
+    transformers 5 (huggingface/transformers#44291).
+    """
+    import torch
+    import verl.utils.fsdp_utils as fsdp
+
+    fsdp.get_init_weight_context_manager = lambda use_meta_tensor=True, mesh=None: lambda: torch.device("cpu")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[3]
 PLAIN = ("--no-hashes", "--no-header", "--no-annotate", "--no-emit-project")
@@ -43,5 +44,7 @@ def test_each_environment_has_its_transformers_and_both_have_the_same_torch(tmp_
     assert (sft["transformers"], sft["llamafactory"]) == ("5.5.4", "0.9.5")
     assert vllm["transformers"].startswith("5.9.") and vllm["vllm"] == "0.24.0"
     assert "vllm" not in sft and "llamafactory" not in vllm
+    # In older ones verl's training processes but the first cannot load a model of transformers 5.
+    assert Version(vllm["accelerate"]) >= Version("1.13")
     for package in ("torch", "verl", "lm-eval", "ray", "mlflow", "safetensors"):
         assert sft[package] == vllm[package]
