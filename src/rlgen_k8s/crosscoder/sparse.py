@@ -41,7 +41,7 @@ class Active(NamedTuple):
 def find_active(features: Tensor, dtype: torch.dtype) -> Active:
     """What is not zero in `features: [tokens, D]`, contiguous; values in `dtype`."""
     flat, (tokens, n_features) = features.view(-1), features.shape
-    place = _places(flat.bool())
+    place = _places(flat)
     token = torch.div(place, n_features, rounding_mode="floor")
     feature = place - token * n_features
     order = _sorting(feature, n_features)
@@ -55,11 +55,11 @@ def find_active(features: Tensor, dtype: torch.dtype) -> Active:
     )
 
 
-def _places(active: Tensor) -> Tensor:
-    """Where `active: [n]` bool is true. On CPUs NumPy's takes a third of the time of PyTorch's."""
-    if active.is_cuda:
-        return active.nonzero()[:, 0]
-    return torch.from_numpy(np.flatnonzero(active.numpy()))
+def _places(features: Tensor) -> Tensor:
+    """Where `features: [n]` are not zero. On CPUs NumPy's takes a third of the time of PyTorch's."""
+    if features.is_cuda:
+        return features.nonzero()[:, 0]
+    return torch.from_numpy(np.flatnonzero(features.bool().numpy()))
 
 
 def _sorting(features: Tensor, n_features: int) -> Tensor:
