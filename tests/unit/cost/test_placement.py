@@ -68,6 +68,7 @@ def test_what_fits_nowhere_is_refused_with_what_to_change():
     with pytest.raises(UserError, match=r"^crosscoder c0: needs 60\.0 GB of a device, 20\.0 of it .* 50\.0 GB free; "):
         place(asked, [50e9, 50e9], 10e9)
     with pytest.raises(
-        UserError, match=r"^crosscoder c2: needs 60\.0 GB .* none of 2 .*; raise pods\.stream\.gpus or "
+        UserError,
+        match=r"^crosscoder c2: needs 60\.0 GB .* none of 2 .*; raise pods\.stream\.gpus or pods\.stream\.nodes, or ",
     ):
         place(asked, [70e9, 70e9], 10e9)
