@@ -173,7 +173,7 @@ def _sft(asked: Asked) -> Estimate:
 
 def _grpo(asked: Asked) -> Estimate:
     settings, model, cost = asked.study.grpo, asked.model, asked.cost
-    workers = settings.nodes * settings.n_gpus
+    workers = settings.n_gpus
     problems = min(asked.study.problems.size, settings.max_problems or asked.study.problems.size)
     steps = checkpoint_steps(problems, settings.prompts_per_step, settings.epochs)[-1]
     responses = settings.prompts_per_step * settings.rollouts

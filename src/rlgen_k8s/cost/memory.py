@@ -66,7 +66,7 @@ def sft(model: Architecture, settings: SftSettings) -> Parts:
 
 def grpo(model: Architecture, settings: GrpoSettings, gpu_memory: float) -> Parts:
     """The larger of verl's two phases: training (fp32 weights, gradients and Adam, sharded), or vLLM beside them."""
-    workers = settings.nodes * settings.n_gpus
+    workers = settings.n_gpus
     element = 2 if settings.precision == "bf16" else 4
     held = {"weights": 4 * model.parameters / workers, "optimizer": 8 * model.parameters / workers}
     training = held | {

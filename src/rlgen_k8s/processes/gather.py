@@ -17,15 +17,16 @@ def gather(folder: Path, *, local_rank: int) -> None:
     """
     dist.barrier()
     listed: list[dict[str, int]] = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(listed, _sizes(folder) if local_rank == 0 else {})
+    dist.all_gather_object(listed, sizes(folder) if local_rank == 0 else {})
     there = set(listed[0])
-    for sender, sizes in enumerate(listed):
-        for name in sorted(sizes.keys() - there):
-            _send(folder / name, sizes[name], sender)
-        there |= sizes.keys()
+    for sender, theirs in enumerate(listed):
+        for name in sorted(theirs.keys() - there):
+            _send(folder / name, theirs[name], sender)
+        there |= theirs.keys()
 
 
-def _sizes(folder: Path) -> dict[str, int]:
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file below `folder`, by its path in there."""
     return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
 
 

@@ -175,13 +175,20 @@ class Study(StageSettings):
     @model_validator(mode="after")
     def _gangs_share_the_work(self) -> "Study":
         for stage, shape in self.pods.items():
-            if shape.nodes > 1 and stage not in ("sft", "stream"):
+            if shape.nodes > 1 and stage not in ("sft", "grpo", "stream"):
                 raise ValueError(
-                    f"pods.{stage}.nodes={shape.nodes}: only sft and stream run on several nodes; leave it at 1"
+                    f"pods.{stage}.nodes={shape.nodes}: only sft, grpo and stream run on several nodes; leave it at 1"
                 )
-            if stage == "sft" and self.sft.processes % shape.nodes:
+            shared = {
+                "sft": ("sft.processes", self.sft.processes, 1),
+                "grpo": ("grpo.n_gpus", self.grpo.n_gpus, self.grpo.tensor_parallel),
+            }
+            if stage not in shared:
+                continue
+            name, number, together = shared[stage]
+            if number % (shape.nodes * together):
                 raise ValueError(
-                    f"pods.sft.nodes={shape.nodes}: sft.processes={self.sft.processes} cannot be shared evenly; "
-                    "make it a multiple of nodes"
+                    f"pods.{stage}.nodes={shape.nodes}: {name}={number} cannot be shared evenly; "
+                    f"make it a multiple of {shape.nodes * together}"
                 )
         return self

@@ -14,13 +14,14 @@ import pytest
 from kubernetes import client
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tests.cluster.services.conftest import count, listener, platform, prepare
+from tests.cluster.points import next_point
+from tests.cluster.services.conftest import count, platform, prepare
 from tests.cluster.services.counting import Counting
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.study.load import load_study
 
-__all__ = ["count", "listener", "platform", "prepare"]
+__all__ = ["count", "platform", "prepare"]
 # A mirror of seconds, and a model that shows its work at once.
 WORKLOAD = (
     *("mirror.problems=20", "mirror.math500=20", "mirror.questions=20", "mirror.conversations=20", "mirror.pages=20"),
@@ -64,8 +65,8 @@ class Work:
         cluster = self.task.cluster
         pod = self.task.pod(after=tuple(self.uids))
         began = cluster.core.read_namespaced_pod(pod, cluster.namespace).metadata.creation_timestamp
-        self.task.stored(
-            "resume/", "manifest.json", lambda _key: (datetime.now(UTC) - began).total_seconds() > self.age
+        next_point(
+            cluster.store.blobs, self.task.address, lambda _: (datetime.now(UTC) - began).total_seconds() > self.age
         )
         self.pods.append(pod)
         self.uids.append(cluster.core.read_namespaced_pod(pod, cluster.namespace).metadata.uid)
@@ -90,8 +91,8 @@ class Work:
 class Given:
     """Trainings that differ in their resume points only: other keys, the same model."""
 
-    def __init__(self, cluster: Any, listener: Any, tracking: MlflowClient) -> None:
-        self.cluster, self.listener, self.tracking = cluster, listener, tracking
+    def __init__(self, cluster: Any, tracking: MlflowClient) -> None:
+        self.cluster, self.tracking = cluster, tracking
         self.seed = secrets.randbelow(10**9)
         self.resume_steps = 10
 
@@ -110,7 +111,7 @@ class Given:
         [node] = [node for node in plan(load_study("tiny", list(settings))) if node.name == "base"]
         manifest = self.cluster.workflow(name)
         submission = manifest["metadata"]["labels"]["rlgen-k8s/submission"]
-        task = Counting(self.cluster, name, node.name, node.address, submission, manifest, self.listener)
+        task = Counting(self.cluster, name, node.name, node.address, submission, manifest)
         return Work(task, self.tracking)
 
     def copied(self, work: Work) -> Work:
@@ -118,7 +119,7 @@ class Given:
         task = work.task
         name = f"{task.name}-copy"
         manifest = {**task.manifest, "metadata": {**task.manifest["metadata"], "name": name}}
-        copy = Counting(self.cluster, name, task.task, task.address, task.submission, manifest, self.listener)
+        copy = Counting(self.cluster, name, task.task, task.address, task.submission, manifest)
         copy.create()
         return Work(copy, self.tracking)
 
@@ -230,8 +231,8 @@ class Then:
 
 
 @pytest.fixture(scope="session")
-def given(cluster: Any, listener: Any, tracking: MlflowClient) -> Given:
-    return Given(cluster, listener, tracking)
+def given(cluster: Any, tracking: MlflowClient) -> Given:
+    return Given(cluster, tracking)
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from minio import Minio
 from tests.cluster.conftest import Cluster
 from tests.cluster.services import counting
-from tests.cluster.services.conftest import listener, platform
+from tests.cluster.services.conftest import platform
 from tests.cluster.services.counting import CONFIG_MAP, FILES, FOLDER, Counting
 
 from rlgen_k8s.dag.names import JOBSET
@@ -29,7 +28,7 @@ from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.store.manifest import Identity
 from rlgen_k8s.study.settings import PodShape
 
-__all__ = ["listener", "platform"]
+__all__ = ["platform"]
 SHAPE = PodShape(cpu=0.55, memory=2, disk=1, nodes=2)
 SOON = 120
 # The launcher's command, once the stage is registered.
@@ -108,7 +107,7 @@ def _runs(pod: Json) -> bool:
 
 
 @pytest.fixture
-def gang(cluster: Cluster, platform: Platform, listener: Minio) -> Iterator[Callable[..., Gang]]:
+def gang(cluster: Cluster, platform: Platform) -> Iterator[Callable[..., Gang]]:
     """Submit a workflow in which two pods count; what is left of it in the end is removed."""
     counting.keep_stage_files(cluster.core, cluster.namespace)
     made: list[Gang] = []
@@ -119,7 +118,7 @@ def gang(cluster: Cluster, platform: Platform, listener: Minio) -> Iterator[Call
         _in_both(next(one for one in manifest["spec"]["templates"] if one["name"] == "counting"), priority)
         name = manifest["metadata"]["name"]
         submission = counting.announce(manifest, [node], cluster.store)
-        Counting(cluster, name, node.name, node.address, submission, manifest, listener).create()
+        Counting(cluster, name, node.name, node.address, submission, manifest).create()
         made.append(Gang(cluster, name, node.address))
         return made[-1]
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.cluster.conftest import Cluster
 from tests.cluster.gangs.conftest import Gang, Put, Run
-from tests.cluster.services import counting
+from tests.cluster.points import next_point
 from tests.local.test_sft_training import MICRO, inputs
 
 from rlgen_k8s.dag.nodes import Input, Node
@@ -63,12 +62,11 @@ def test_two_pods_make_the_models_that_one_makes(cluster: Cluster, train: Train,
 
 @pytest.mark.timeout(900)
 def test_a_gang_that_loses_a_pod_goes_on_from_a_checkpoint_of_both(
-    cluster: Cluster, train: Train, alone: dict[str, str], listener: Any
+    cluster: Cluster, train: Train, alone: dict[str, str]
 ) -> None:
     two = train(2)
-    task = counting.Counting(cluster, two.name, "sft", two.address, "", {}, listener)
     second = two.pod(1)["metadata"]["name"]
-    task.stored("resume/", "manifest.json", lambda key: True)
+    next_point(cluster.store.blobs, two.address)
 
     cluster.core.delete_namespaced_pod(second, cluster.namespace, grace_period_seconds=0)
 

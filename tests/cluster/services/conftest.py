@@ -1,6 +1,5 @@
 """Given a stage of a chosen load on the platform, when one of the services that it uses is away."""
 
-import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 from kubernetes.client import AppsV1Api
 from kubernetes.watch import Watch
-from minio import Minio
 from tests.cluster.services import counting
 from tests.cluster.services.counting import Counting
 
@@ -83,16 +81,8 @@ def mlflow(cluster: Any) -> Service:
     return Service(cluster, "mlflow", AppsV1Api(cluster.core.api_client).patch_namespaced_deployment_scale)
 
 
-@pytest.fixture(scope="session")
-def listener(cluster: Any) -> Minio:
-    """MinIO as its operator sees it."""
-    data = cluster.core.read_namespaced_secret("rlgen-minio", cluster.namespace).data
-    user, password = (base64.b64decode(data[key]).decode() for key in ("root-user", "root-password"))
-    return Minio(cluster.store.blobs.client._base_url.host, user, password, secure=False)
-
-
 @pytest.fixture(scope="module")
-def prepare(cluster: Any, platform: Platform, listener: Minio) -> Iterator[Callable[..., Counting]]:
+def prepare(cluster: Any, platform: Platform) -> Iterator[Callable[..., Counting]]:
     """Prepare a workflow that counts; what it has published is removed in the end, it may be large."""
     counting.keep_stage_files(cluster.core, cluster.namespace)
     made: list[Counting] = []
@@ -102,7 +92,7 @@ def prepare(cluster: Any, platform: Platform, listener: Minio) -> Iterator[Calla
         manifest = counting.workflow([node], platform)
         submission = counting.announce(manifest, [node], cluster.store)
         name = manifest["metadata"]["name"]
-        made.append(Counting(cluster, name, node.name, node.address, submission, manifest, listener))
+        made.append(Counting(cluster, name, node.name, node.address, submission, manifest))
         return made[-1]
 
     yield prepared

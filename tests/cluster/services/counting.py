@@ -4,14 +4,14 @@ import json
 import runpy
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kubernetes.client import ApiException, CoreV1Api
 from kubernetes.watch import Watch
-from minio import Minio
+from tests.cluster.points import next_point
 
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.dag.place import Place
@@ -124,8 +124,6 @@ class Counting:
     address: str
     submission: str
     manifest: Json
-    listener: Minio
-    """MinIO as its operator sees it: stages may not listen."""
 
     def create(self) -> None:
         """Give it to Argo."""
@@ -157,7 +155,7 @@ class Counting:
 
     def counted(self, steps: int) -> None:
         """Return once a resume point of a step from `steps` on is whole in the store."""
-        self.stored("resume/", "manifest.json", lambda key: int(key.split("/resume/")[1][:12]) >= steps)
+        next_point(self.cluster.store.blobs, self.address, lambda name: int(name[:12]) >= steps)
 
     def stand_still(self, pod: str) -> str:
         """Stop the stage's processes in the midst of its upload: the small file is there, the large one is not.
@@ -180,19 +178,6 @@ class Counting:
         self.cluster.wait_pods(
             labels, lambda one: one["metadata"]["name"] == pod and one["status"]["phase"] == "Failed"
         )
-
-    def stored(self, below: str, suffix: str, wanted: Callable[[str], bool]) -> str:
-        """The key of the next such object below the address that is `wanted`, as soon as it is whole in the store."""
-        blobs = self.cluster.store.blobs
-        prefix = f"{blobs.prefix}/{self.address}/{below}"
-        ends = time.monotonic() + 120
-        with self.listener.listen_bucket_notification(blobs.bucket, prefix, suffix, ("s3:ObjectCreated:*",)) as news:
-            for event in news:
-                for record in event.get("Records") or ():
-                    if wanted(key := record["s3"]["object"]["key"].replace("%2F", "/")):
-                        return str(key)
-                assert time.monotonic() < ends, f"{prefix}…{suffix}: not stored within 120 s"
-        raise AssertionError(f"{prefix}…{suffix}: MinIO stopped telling")
 
     def end(self, timeout: float = 240) -> Json:
         """The workflow's status at its end, which is a good one."""

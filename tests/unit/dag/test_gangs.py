@@ -126,7 +126,8 @@ def test_on_how_many_nodes_is_no_part_of_the_result() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (("pods.grpo.nodes=2",), r"pods\.grpo\.nodes=2: only sft and stream"),
+        (("pods.report.nodes=2",), r"pods\.report\.nodes=2: only sft, grpo and stream"),
+        (("pods.grpo.nodes=2",), r"pods\.grpo\.nodes=2: grpo\.n_gpus=1 cannot be shared evenly; .* a multiple of 2"),
         (("pods.sft.nodes=2",), r"pods\.sft\.nodes=2: sft\.processes=1 cannot be shared"),
     ],
 )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from rlgen_k8s.stages.gang import ALONE, Gang, gang_of
+from rlgen_k8s.stages.frame.scratch import scratch_folder
+from rlgen_k8s.stages.gang import ALONE, Gang, gang_of, shared_token
 
 
 def member(rank):
@@ -13,6 +14,19 @@ def test_a_pod_knows_which_of_how_many_it_is():
     assert gang_of(member(1)) == Gang(2, 1, "sft-node-0-0.sft", 29500)
     assert gang_of(member(1)).helps and not gang_of(member(0)).helps
     assert gang_of({}) is ALONE and not ALONE.helps
+
+
+def test_pods_of_a_gang_know_one_token_and_have_their_scratch_at_one_path(tmp_path):
+    folders, tokens = [], []
+    for rank in range(2):
+        environ = member(rank) | {"MINIO_SECRET_KEY": "secret", "RLGEN_SCRATCH": str(tmp_path)}
+        with scratch_folder(environ) as folder:
+            folders.append(folder)
+        tokens.append(shared_token(environ))
+    assert folders[0] == folders[1] and tokens[0] == tokens[1]
+    assert tokens[0] != shared_token(member(0) | {"MINIO_SECRET_KEY": "another"})
+    assert tokens[0] != shared_token(member(0) | {"MINIO_SECRET_KEY": "secret", "MASTER_ADDR": "another"})
+    assert shared_token({}) != shared_token({})
 
 
 def test_only_the_first_pod_publishes_and_says_how_far_it_is(pod):

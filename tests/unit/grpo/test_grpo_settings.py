@@ -76,6 +76,13 @@ def test_a_tiny_run_on_cpus_is_composed_too() -> None:
     assert config.ray_kwargs.ray_init.num_gpus == 1
 
 
+def test_pods_that_share_the_work_have_equal_parts_of_it_in_a_ray_that_runs_already() -> None:
+    config = _compose(overrides(GrpoSettings(n_gpus=16), PATHS, [74, 147, 221, 294, 367], nodes=2))
+    assert (config.trainer.nnodes, config.trainer.n_gpus_per_node) == (2, 8)
+    assert config.ray_kwargs.ray_init.num_cpus is None  # Ray refuses counts where it is joined
+    assert "num_gpus" not in config.ray_kwargs.ray_init
+
+
 @pytest.mark.parametrize(
     ("field", "values"),
     [

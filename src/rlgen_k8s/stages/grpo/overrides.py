@@ -7,7 +7,7 @@ from pathlib import Path
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 
 LOCAL_CPUS = 16
-"""Logical CPUs that Ray is told of when all runs on this machine: verl waits without end if it has fewer to reserve."""
+"""Logical CPUs that Ray is told of where there are no GPUs: verl waits without end if it has fewer to reserve."""
 
 WORKER = Path(__file__).parents[2] / "verl_cpu" / "worker.py"
 """Not imported: the package is a plug-in that imports verl."""
@@ -26,10 +26,15 @@ class Paths:
     """A folder `global_step_<n>` to go on from."""
 
 
-def overrides(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int]) -> list[str]:
-    """Arguments of `python -m verl.trainer.main_ppo`; checkpoints are whole after each of `checkpoint_steps`."""
-    hardware = _on_cpus(settings, paths) if settings.engine == "hf" else _on_gpus()
-    return _algorithm(settings) + _model(settings, paths) + _run(settings, paths, checkpoint_steps) + hardware
+def overrides(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int], nodes: int = 1) -> list[str]:
+    """Arguments of `python -m verl.trainer.main_ppo`; checkpoints are whole after each of `checkpoint_steps`.
+
+    On several nodes Ray runs already (`cluster`), and has been told of CPUs and GPUs.
+    """
+    hardware = _on_cpus(paths) if settings.engine == "hf" else _on_gpus()
+    ray = _own_ray(settings, paths) if nodes == 1 else []
+    training = _run(settings, paths, checkpoint_steps, nodes)
+    return _algorithm(settings) + _model(settings, paths) + training + hardware + ray
 
 
 def _algorithm(settings: GrpoSettings) -> list[str]:
@@ -84,7 +89,7 @@ def _model(settings: GrpoSettings, paths: Paths) -> list[str]:
     ]
 
 
-def _run(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int]) -> list[str]:
+def _run(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int], nodes: int) -> list[str]:
     resume = (
         ["trainer.resume_mode=disable"]
         if paths.resume is None
@@ -111,13 +116,22 @@ def _run(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int]) -> l
         "trainer.project_name=rlgen",
         "trainer.experiment_name=grpo",
         f"trainer.default_local_dir={paths.checkpoints}",
-        f"trainer.nnodes={settings.nodes}",
-        f"trainer.n_gpus_per_node={settings.n_gpus}",
-        "+ray_kwargs.ray_init.include_dashboard=False",
-        f"+ray_kwargs.ray_init._temp_dir={paths.ray}",
+        f"trainer.nnodes={nodes}",
+        f"trainer.n_gpus_per_node={settings.n_gpus // nodes}",
         f"hydra.run.dir={paths.ray}/hydra",
         *resume,
     ]
+
+
+def _own_ray(settings: GrpoSettings, paths: Paths) -> list[str]:
+    """Of a Ray that verl starts for itself."""
+    own = ["+ray_kwargs.ray_init.include_dashboard=False", f"+ray_kwargs.ray_init._temp_dir={paths.ray}"]
+    if settings.engine == "hf":
+        own += [
+            f"ray_kwargs.ray_init.num_cpus={LOCAL_CPUS}",
+            f"+ray_kwargs.ray_init.num_gpus={settings.n_gpus}",  # logical: what verl counts training processes by
+        ]
+    return own
 
 
 def _on_gpus() -> list[str]:
@@ -127,7 +141,7 @@ def _on_gpus() -> list[str]:
     ]
 
 
-def _on_cpus(settings: GrpoSettings, paths: Paths) -> list[str]:
+def _on_cpus(paths: Paths) -> list[str]:
     """The plug-in's engines, and as few processes as verl runs with: each costs seconds of imports."""
     return [
         "trainer.device=cpu",
@@ -142,7 +156,5 @@ def _on_cpus(settings: GrpoSettings, paths: Paths) -> list[str]:
         "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
         "trainer.v1.sampler.custom_sampler.path=pkg://rlgen_k8s.verl_cpu.replay_buffer",
         "trainer.v1.sampler.custom_sampler.name=PromptReplayBuffer",
-        f"ray_kwargs.ray_init.num_cpus={LOCAL_CPUS}",
         f"ray_kwargs.ray_init.runtime_env.py_executable='{sys.executable} -I -S {WORKER} {paths.ray}.socket'",
-        f"+ray_kwargs.ray_init.num_gpus={settings.n_gpus}",  # logical: what verl counts training processes by
     ]

@@ -67,8 +67,9 @@ class GrpoSettings(StageSettings):
     advantage_by_std: bool = setting(
         True, doc="Divide advantages by the standard deviation of their group's rewards.", source="verl default"
     )
-    nodes: int = setting(1, doc="Machines.", unit="nodes", source="ours", ge=1)
-    n_gpus: int = setting(8, doc="GPUs of one node; with engine hf: training processes.", source="ours", ge=1)
+    n_gpus: int = setting(
+        8, doc="GPUs, of all pods that share the work; with engine hf: training processes.", source="ours", ge=1
+    )
     tensor_parallel: int = setting(1, doc="GPUs that share one vLLM model.", source="ours: up to 8B fits on one", ge=1)
 
     @model_validator(mode="after")
@@ -82,14 +83,13 @@ class GrpoSettings(StageSettings):
                 f"tokens_per_pass {self.tokens_per_pass}: must hold the longest prompt and response together "
                 f"(prompt_tokens + response_tokens = {self.prompt_tokens + self.response_tokens})"
             )
-        workers = self.nodes * self.n_gpus
-        if self.mini_batch_prompts * self.rollouts % workers:
+        if self.mini_batch_prompts * self.rollouts % self.n_gpus:
             raise ValueError(
-                f"n_gpus {self.n_gpus}: {workers} workers must divide the {self.mini_batch_prompts * self.rollouts} "
+                f"n_gpus {self.n_gpus}: must divide the {self.mini_batch_prompts * self.rollouts} "
                 "responses of a mini-batch (mini_batch_prompts x rollouts)"
             )
-        if workers % self.tensor_parallel:
-            raise ValueError(f"tensor_parallel {self.tensor_parallel}: must divide the {workers} GPUs")
-        if self.engine == "hf" and (self.tensor_parallel > 1 or self.nodes > 1):
-            raise ValueError("engine hf: runs on one node with tensor_parallel 1")
+        if self.n_gpus % self.tensor_parallel:
+            raise ValueError(f"tensor_parallel {self.tensor_parallel}: must divide the {self.n_gpus} GPUs")
+        if self.engine == "hf" and self.tensor_parallel > 1:
+            raise ValueError("engine hf: runs with tensor_parallel 1")
         return self
