@@ -63,6 +63,11 @@ class Gang:
         place = (JOBSETS.group, JOBSETS.version, self.cluster.namespace, JOBSETS.plural)
         self.cluster.custom.delete_namespaced_custom_object(*place, self.jobset_name)
 
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        self.cluster.custom.delete_namespaced_custom_object(*self.cluster.workflows, self.name)
+        self.cluster.store.delete(self.address)
+
     def launcher(self, after: tuple[str, ...] = ()) -> str:
         """The pod of the launcher, once it runs; none of those in `after`."""
         labels = {"workflows.argoproj.io/workflow": self.name, "workflows.argoproj.io/completed": "false"}
@@ -124,8 +129,7 @@ def gang(cluster: Cluster, platform: Platform) -> Iterator[Callable[..., Gang]]:
 
     yield submit
     for one in made:
-        cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
-        cluster.store.delete(one.address)
+        one.remove()
 
 
 def _in_both(template: Json, priority: str) -> None:
@@ -190,5 +194,4 @@ def run(cluster: Cluster, platform: Platform) -> Iterator[Run]:
 
     yield submit
     for one in started:
-        cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
-        cluster.store.delete(one.address)
+        one.remove()
