@@ -82,7 +82,8 @@ class Pods:
         def answers(pod: Any) -> bool:
             return any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or ())
 
-        return f"{host or self.wait(namespace, name, answers).status.pod_ip}:{port}"
+        ready = self.wait(namespace, name, answers)
+        return f"{host or ready.status.pod_ip}:{port}"
 
     def connect(self, namespace: str, labels: dict[str, str], *targets: str) -> dict[str, bool]:
         """What a pod with these labels reaches."""
