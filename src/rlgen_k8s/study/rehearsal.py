@@ -20,7 +20,6 @@ SIZES = {
     "grpo": (
         "engine",
         "precision",
-        "max_problems",
         "prompts_per_step",
         "prompt_tokens",
         "response_tokens",
@@ -37,6 +36,8 @@ SIZES = {
 }
 """By stage. With the sizes: the chat format of the tiny models, the rates at which models of that size learn in so few
 steps, and what stands in for a GPU's arithmetic and vLLM."""
+ENOUGH = {"evaluate": {"limit": 300}, "grpo": {"max_problems": 160}}
+"""By stage. Fewer samples than the tiny study takes to see an effect: enough for every branch to have some."""
 PROCESSES = 2
 """Of SFT: the fewest that ZeRO divides anything among."""
 
@@ -46,7 +47,7 @@ def rehearsal(study: Study, tiny: Study) -> Study:
     values, small = study.model_dump(), tiny.model_dump()
     values |= {name: small[name] for name in MADE_HERE}
     for stage, fields in SIZES.items():
-        values[stage] |= {field: small[stage][field] for field in fields}
+        values[stage] |= {field: small[stage][field] for field in fields} | ENOUGH.get(stage, {})
     values["sft"] |= {"processes": PROCESSES, "per_device_batch": study.sft.batch // PROCESSES}
     # As many chunks of problems for the shards of the traces.
     values["traces"]["resume_problems"] = tiny.problems.size * study.traces.resume_problems // study.problems.size

@@ -91,6 +91,8 @@ def test_sizes_models_and_data_are_the_tiny_studys_and_every_method_is_the_full_
         "pods.sft.memory",
     ):
         assert rehearsed[path] == tiny[path]
+    assert 0 < rehearsed["evaluate.limit"] < tiny["mirror.questions"]
+    assert rehearsed["grpo.max_problems"] / rehearsed["grpo.prompts_per_step"] >= 5  # a step for each checkpoint
 
 
 def test_the_settings_that_differ_are_listed_with_the_full_studys_value(capsys):
