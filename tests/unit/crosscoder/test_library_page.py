@@ -1,0 +1,24 @@
+"""The Python of docs/crosscoder.md, as it stands."""
+
+import random
+from pathlib import Path
+
+import pytest
+from tests.pages import ROOT, blocks
+
+
+def test_the_script_of_the_page_runs(
+    model_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("models").symlink_to(model_folders["base"].parent)
+    chance = random.Random(0)
+    Path("text.txt").write_text(" ".join(f"Story {chance.randrange(99)} of {n % 7} birds." for n in range(1500)))
+    script, names = "".join(blocks(ROOT / "docs/crosscoder.md", "python")), {}
+    exec(compile(script, "docs/crosscoder.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "variance explained" in said and "features are RL's own" in said
+    assert names["features"].shape == (len(names["raw"][0]), 512)
+    assert min(names["quality"].variance_explained.values()) > 0.3
+    assert names["trainer"].step == names["trainer"].total_steps
+    assert names["nu"].value.shape == (3, 512)
