@@ -241,27 +241,27 @@ def _stream(asked: Asked) -> Estimate:
     settings, model, length = asked.study.crosscoder, asked.model, asked.study.corpus.length
     asking = asked.node.settings
     assert isinstance(asking, StreamSettings)
-    reads = {name: one.reads for name, one in asking.crosscoders.items()}
-    loads = {name: memory.crosscoder_load(model.width, settings, models) for name, models in reads.items()}
+    each = {name: (asking.of(name), one.reads) for name, one in asking.crosscoders.items()}
+    loads = {name: memory.crosscoder_load(model.width, *one) for name, one in each.items()}
     devices = asked.node.shape.nodes * max(1, asked.node.shape.gpus)
     # Without a limit: what does not fit is then refused by what fills the memory.
     placed = place(loads, [math.inf] * devices, per_model=0)
     elements = [_element_of(item) for name, item in asked.node.inputs.items() if name.startswith("model-")]
     tokens = asked.corpus_tokens * settings.epochs
     half = model.layers // 2
-    seconds = sum(rates.forwards(model, tokens, length / 2, each, asked.cost, half) for each in elements) / devices
-    busiest = max(sum(len(reads[name]) for name in names) for names in placed)
-    seconds += rates.crosscoder_steps(model, settings, busiest, tokens, asked.cost)
-    weights = memory.crosscoder_weights(model.width, settings, sum(map(len, reads.values())))
+    seconds = sum(rates.forwards(model, tokens, length / 2, size, asked.cost, half) for size in elements) / devices
+    steps = {
+        name: rates.crosscoder_steps(model, one, len(reads), tokens, asked.cost) for name, (one, reads) in each.items()
+    }
+    seconds += max(sum(steps[name] for name in names) for names in placed)
+    weights = sum(memory.crosscoder_weights(model.width, one, len(reads)) for one, reads in each.values())
     shard = 2 * asked.study.corpus.evaluation_tokens * len(elements) * model.width
-    each = [
-        memory.stream(
-            model, settings, [reads[name] for name in names], max(elements), length, asked.study.harvest.batch
-        )
+    filled = [
+        memory.stream(model, settings, [each[name] for name in names], max(elements), length, asked.study.harvest.batch)
         for names in placed
     ]
-    used = max(each, key=lambda parts: sum(parts.values()))
-    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(reads))
+    used = max(filled, key=lambda parts: sum(parts.values()))
+    return Estimate(seconds / 3600, weights, 5 * weights + shard, used, len(each))
 
 
 def _conditions(asked: Asked) -> Estimate:

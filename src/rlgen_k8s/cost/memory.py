@@ -121,18 +121,18 @@ def stream_buffer(width: int, settings: CrosscoderSettings, tokens: int, element
 def stream(
     model: Architecture,
     settings: CrosscoderSettings,
-    reads: Sequence[Sequence[str]],
+    trained: Sequence[tuple[CrosscoderSettings, Sequence[str]]],
     element: int,
     length: int,
     batch: int,
 ) -> Parts:
-    """One GPU of a stream: crosscoders of the models `reads`, the buffer of all these models, and the lower half of the
-    one that runs, on `batch` sequences of `length` tokens (`element`: bytes of its weights)."""
-    each = [crosscoder_training(model.width, settings, len(one)) for one in reads]
+    """One GPU of a stream: `trained`, crosscoders with the models that they read, the buffer of all these models, and
+    the lower half of the one that runs, on `batch` sequences of `length` tokens (`element`: bytes of its weights)."""
+    each = [crosscoder_training(model.width, one, len(reads)) for one, reads in trained]
     buffer = stream_buffer(model.width, settings, settings.buffer_sequences * length)
     half = model.layers // 2 * model.layer_parameters + model.vocabulary * model.width
     parts = {
-        "buffer": buffer * len({name for one in reads for name in one}),
+        "buffer": buffer * len({name for _, reads in trained for name in reads}),
         "model that runs": element * half,
         "activations": forwards(model, element, batch * length, output=False)["activations"],
     }

@@ -198,15 +198,19 @@ def _shared(
 
 def _crosscoders(study: Study) -> dict[str, Asked]:
     """The crosscoders that the study asks for. Their models are base and `sft-1` … `rl-5`, the checkpoints."""
-    asked = {
-        f"{name}-{k}": Asked(models=("base", name), reads=("base", f"{name}-{k}"))
-        for name in ("sft", "rl")
-        for k in range(1, CHECKPOINTS + 1)
-    }
+    checkpoints = [(name, f"{name}-{k}") for name in ("sft", "rl") for k in range(1, CHECKPOINTS + 1)]
+    asked = {each: Asked(models=("base", name), reads=("base", each)) for name, each in checkpoints}
     joint = Asked(models=("base", "sft", "rl"), reads=("base", f"sft-{CHECKPOINTS}", f"rl-{CHECKPOINTS}"))
     asked["joint"] = joint
     for seed in study.crosscoder_seeds:
         asked[f"joint-seed{seed}"] = joint.model_copy(update={"start_seed": seed})
+    for weight in study.crosscoder_weights:  # 0.25 is 0p25: the names of tasks have no dots
+        asked[f"joint-lambda{weight:g}".replace(".", "p")] = joint.model_copy(update={"sparsity_weight": weight})
+    for size in study.crosscoder_sizes:
+        asked[f"joint-size{size}"] = joint.model_copy(update={"n_features": size})
+    if study.every_checkpoint:
+        models = ("base", *(each for _, each in checkpoints))
+        asked["all"] = Asked(models=models, reads=models)
     if study.noise_floor:
         asked["noise"] = Asked(models=("base", "copy"), reads=("base", "base"), start_apart=True)
     return asked
@@ -227,8 +231,7 @@ def _on_stored(
         inputs: dict[str, Node | Input] = {"corpus": corpus}
         for label, model in zip(one.models, one.reads, strict=True):
             inputs |= {f"model-{label}": models[model], f"activations-{label}": stored[model]}
-        fill = {"models": one.models, "start_seed": one.start_seed, "start_apart": one.start_apart}
-        made[name] = node(f"crosscoder-{name}", "crosscoder", study.crosscoder, inputs, **fill)
+        made[name] = node(f"crosscoder-{name}", "crosscoder", study.crosscoder, inputs, **one.own)
     return made
 
 

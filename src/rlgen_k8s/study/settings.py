@@ -90,6 +90,23 @@ class Study(StageSettings):
         doc="Seeds of further starts of the joint crosscoder; the report matches their features with the first's.",
         source="docs/study.md, weaknesses: feature identity",
     )
+    crosscoder_weights: tuple[Annotated[float, Field(gt=0)], ...] = setting(
+        (),
+        doc="Further λ's with which the joint crosscoder is trained; their features are matched with the first's.",
+        source="docs/study.md, weaknesses: L1",
+    )
+    crosscoder_sizes: tuple[Annotated[int, Field(ge=1)], ...] = setting(
+        (),
+        doc="Further numbers of features with which the joint crosscoder is trained; matched in the same way.",
+        unit="features",
+        source="ours: does what is found depend on the size of the dictionary?",
+    )
+    every_checkpoint: bool = setting(
+        False,
+        doc="Whether one crosscoder of base and all ten checkpoints is trained: a feature is the same one from the "
+        "first to the last without matching, and MAS at equal drift is read from it.",
+        source="docs/study.md, weaknesses: feature identity, drift",
+    )
     noise_floor: bool = setting(
         False,
         doc="Whether a crosscoder of base and base again, started apart, says what NRN spreads where nothing differs.",
@@ -134,12 +151,19 @@ class Study(StageSettings):
     cost: CostSettings = CostSettings()
 
     @model_validator(mode="after")
-    def _further_seeds_differ(self) -> "Study":
-        for name in ("replicates", "crosscoder_seeds"):
-            further: tuple[int, ...] = getattr(self, name)
-            for seed in further:
-                if (self.seed, *further).count(seed) > 1:
-                    raise ValueError(f"{name}: seed {seed} is the study's own or named twice; name each seed once")
+    def _further_ones_differ(self) -> "Study":
+        for name, what, own in (
+            ("replicates", "seed", self.seed),
+            ("crosscoder_seeds", "seed", self.seed),
+            ("crosscoder_weights", "weight", self.crosscoder.sparsity_weight),
+            ("crosscoder_sizes", "size", self.crosscoder.n_features),
+        ):
+            further: tuple[float, ...] = getattr(self, name)
+            for one in further:
+                if (own, *further).count(one) > 1:
+                    raise ValueError(f"{name}: {what} {one} is the study's own or named twice; name each {what} once")
+        if self.crosscoder_weights and self.crosscoder.activation == "batch_topk":
+            raise ValueError("crosscoder_weights: crosscoder.activation batch_topk has no λ; drop one of the two")
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,8 @@ SEPARATOR = 33
 SFT_TOP = tuple(range(10, 10 + TOP))
 CHANGED = 16
 """Features that another start of the joint crosscoder does not find again."""
+RL_OWN = 4
+"""Features that a smaller one has as RL's alone, in directions that are no longer those of the joint one."""
 
 
 def write_models(folder: Path) -> dict[str, Path]:
@@ -99,6 +101,11 @@ def joint_crosscoder() -> Crosscoder:
     )
 
 
+def own_features(name: str, k: int) -> tuple[int, ...]:
+    """The tuned model's own, at checkpoint k."""
+    return SFT_TOP if name == "sft" else tuple(range(10 + TOP * (k - 1), 10 + TOP * k))
+
+
 def family_crosscoder(name: str, k: int) -> Crosscoder:
     """Base and `name` at checkpoint k: the same features in another order each time.
 
@@ -106,9 +113,8 @@ def family_crosscoder(name: str, k: int) -> Crosscoder:
     SFT, and other ones at each of RL.
     """
     directions = torch.randn(D_FEATURES, D_MODEL, generator=torch.Generator().manual_seed(2))
-    own = SFT_TOP if name == "sft" else tuple(range(10 + TOP * (k - 1), 10 + TOP * k))
     tuned = directions.clone()
-    for place, feature in enumerate(own):
+    for place, feature in enumerate(own_features(name, k)):
         tuned[feature] *= 9 + 0.1 * place
     decoder = torch.cat([directions, tuned], dim=1)
     order = torch.randperm(D_FEATURES, generator=torch.Generator().manual_seed(100 * k + len(name)))
@@ -133,6 +139,34 @@ def restarted(changed: int) -> Crosscoder:
     decoder = joint.decoder.clone()
     decoder[:changed] = torch.randn(changed, 3 * D_MODEL, generator=rng)
     return replace(joint, decoder=decoder[torch.randperm(D_FEATURES, generator=rng)])
+
+
+def smaller(n_features: int) -> Crosscoder:
+    """The first features of the joint crosscoder; of `RL_OWN` of them base and SFT have nothing."""
+    joint = joint_crosscoder()
+    decoder = joint.decoder[:n_features].clone()
+    decoder[:RL_OWN, : 2 * D_MODEL] *= 0.05
+    return replace(
+        joint, encoder=joint.encoder[:, :n_features], encoder_bias=joint.encoder_bias[:n_features], decoder=decoder
+    )
+
+
+def course_crosscoder() -> Crosscoder:
+    """Base and all checkpoints, each with the rows that it has in its family's crosscoder, in one order."""
+    directions = torch.randn(D_FEATURES, D_MODEL, generator=torch.Generator().manual_seed(2))
+    rows = {"base": directions}
+    for name, k in DRIFTS:
+        rows[f"{name}-{k}"] = directions.clone()
+        rows[f"{name}-{k}"][list(own_features(name, k))] *= 9
+    decoder = torch.cat(list(rows.values()), dim=1)
+    return Crosscoder(
+        models=tuple(rows),
+        scales=(1.0,) * len(rows),
+        encoder=decoder.T.contiguous(),
+        encoder_bias=torch.zeros(D_FEATURES),
+        decoder=decoder,
+        decoder_bias=torch.zeros(len(rows) * D_MODEL),
+    )
 
 
 def evaluations(critical: int, n: int = 60) -> dict[str, pd.DataFrame]:
@@ -191,6 +225,7 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
     crosscoders["joint"] = joint_crosscoder()
     if critical:
         crosscoders |= {"noise": noise_crosscoder(), "joint-seed10": restarted(0), "joint-seed9": restarted(CHANGED)}
+        crosscoders |= {"joint-size48": smaller(48), "joint-lambda0p25": restarted(0), "all": course_crosscoder()}
     for name, crosscoder in crosscoders.items():
         inputs[f"crosscoder-{name}"] = path = folder / f"crosscoder-{name}"
         path.mkdir()

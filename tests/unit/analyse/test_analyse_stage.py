@@ -82,11 +82,29 @@ def test_the_noise_floor_and_further_starts_stand_beside_them_where_there_are_an
     assert sum(noise.counts) == planted.D_FEATURES
     assert noise.beyond[">0.7"].mean == pytest.approx(len(planted.SFT_TOP) / planted.D_FEATURES)
     assert noise.beyond["<0.3"].mean == 0
-    other, same = found.analysis.restarts
-    assert (other.seed, same.seed) == (9, 10)
+    other, same, sparser, smaller = found.analysis.repeats
+    assert [(each.kind, each.value) for each in found.analysis.repeats] == [
+        ("seed", 9), ("seed", 10), ("lambda", 0.25), ("size", 48),
+    ]  # fmt: skip
     assert other.same.mean == pytest.approx(1 - planted.CHANGED / planted.D_FEATURES)
     assert (same.same.mean, same.median) == pytest.approx((1, 1))
-    assert (empty.analysis.noise, empty.analysis.restarts) == (None, [])
+    assert sparser.same.mean == pytest.approx(1)
+    assert smaller.same.mean == pytest.approx((48 - planted.RL_OWN) / planted.D_FEATURES)
+    assert (smaller.own["rl"].n, smaller.own["rl"].mean) == (48, pytest.approx(planted.RL_OWN / 48))
+    assert (empty.analysis.noise, empty.analysis.repeats, empty.analysis.course) == (None, [], None)
+
+
+def test_one_crosscoder_of_all_checkpoints_needs_no_matching(found: Any, planted: ModuleType) -> None:
+    """Planted in it: SFT's top features stay, RL's are others at each checkpoint; at equal drift are SFT 1 and RL 3."""
+    course = found.analysis.course
+    assert course.overlap["sft"] == [[planted.TOP] * 5] * 5
+    assert course.overlap["rl"] == [[planted.TOP * (a == b) for b in range(5)] for a in range(5)]
+    assert found.analysis.drift.nearest == {"sft": 1, "rl": 3}
+    assert set(course.mas) == {"base", "sft", "rl"}
+    assert sum(each.mean for each in course.mas.values()) == pytest.approx(1)
+    for name in ("sft", "rl"):  # nine times base's row and the other's: 9 / 11
+        assert course.mas[name].beyond[">0.7"].mean == pytest.approx(planted.TOP / planted.D_FEATURES)
+    assert course.mas["base"].beyond[">0.5"].mean == 0
 
 
 def test_controls_are_other_features_and_named_features_have_a_scale(found: Any) -> None:

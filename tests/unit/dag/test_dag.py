@@ -117,10 +117,47 @@ def test_further_starts_and_the_noise_floor_are_crosscoders_beside_the_papers(st
         assert stream.settings.of(name) == nodes[f"crosscoder-{name}"].settings
 
 
-@pytest.mark.parametrize("seeds", ["[0]", "[1, 1]"])
-def test_further_starts_have_seeds_of_their_own(seeds):
-    with pytest.raises(UserError, match=r"crosscoder_seeds: seed \d is the study's own or named twice"):
-        load_study("tiny", [f"crosscoder_seeds={seeds}"])
+def test_other_weights_other_sizes_and_one_of_all_checkpoints_are_crosscoders_beside_them(study):
+    more = ["crosscoder_weights=[0.25]", "crosscoder_sizes=[256]", "every_checkpoint=true"]
+    before = {node.name: node.address for node in plan(study)}
+    nodes = {node.name: node for node in plan(load_study("tiny", more))}
+    added = {"crosscoder-joint-lambda0p25", "crosscoder-joint-size256", "crosscoder-all"}
+    assert nodes.keys() - before.keys() == added
+    assert {name for name in before if nodes[name].address != before[name]} == {
+        "analyse", "intervene-rl", "intervene-base", "report",
+    }  # fmt: skip
+    joint, every = nodes["crosscoder-joint"].settings, nodes["crosscoder-all"].settings
+    assert nodes["crosscoder-joint-lambda0p25"].settings == joint.model_copy(update={"sparsity_weight": 0.25})
+    assert nodes["crosscoder-joint-size256"].settings == joint.model_copy(update={"n_features": 256})
+    assert every.models == ("base", *(f"{name}-{k}" for name in ("sft", "rl") for k in range(1, 6)))
+    assert every == joint.model_copy(update={"models": every.models})
+    for name in every.models[1:]:
+        two = nodes[f"crosscoder-{name}"].input_addresses
+        assert nodes["crosscoder-all"].input_addresses[f"model-{name}"] == two[f"model-{name.partition('-')[0]}"]
+    assert added <= {f"crosscoder-{name.removeprefix('crosscoder-')}" for name in nodes["analyse"].inputs}
+    (stream,) = (node for node in plan(load_study("tiny", [*more, "activations=streamed"])) if node.stage == "stream")
+    for name in added:
+        assert stream.settings.of(name.removeprefix("crosscoder-")) == nodes[name].settings
+
+
+@pytest.mark.parametrize(
+    ("field", "what", "values"),
+    [
+        ("crosscoder_seeds", "seed", "[0]"),
+        ("crosscoder_seeds", "seed", "[1, 1]"),
+        ("crosscoder_weights", "weight", "[0.5]"),
+        ("crosscoder_sizes", "size", "[64, 64]"),
+        ("crosscoder_sizes", "size", "[512]"),
+    ],
+)
+def test_further_crosscoders_differ(field, what, values):
+    with pytest.raises(UserError, match=rf"{field}: {what} [\d.]+ is the study's own or named twice"):
+        load_study("tiny", [f"{field}={values}"])
+
+
+def test_a_crosscoder_without_lambda_has_no_other_lambdas():
+    with pytest.raises(UserError, match=r"crosscoder_weights: crosscoder\.activation batch_topk has no λ"):
+        load_study("tiny", ["crosscoder_weights=[0.25]", "crosscoder.activation=batch_topk"])
 
 
 def test_nodes_come_after_what_they_read_and_have_names_of_their_own(study):

@@ -11,7 +11,7 @@ FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
 TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
 OTHERS = [
     "table-learning", "table-seeds", "table-crosscoders", "table-cells", "table-selection", "table-matching",
-    "table-nrn", "table-mas", "table-restarts",
+    "table-nrn", "table-mas", "table-repeats", "table-course",
     "table-cells-zero", "table-cells-raise", "table-contrasts", "table-whole",
     "figure-dose", "figure-drift", "figure-nrn-drift",
     "table-drift",
@@ -138,6 +138,27 @@ def test_every_seed_has_a_row_and_one_that_did_not_learn_is_called_so(page: Path
     assert cells[2][5] == "1.00"
     assert "with other seeds: 2; both learnt in 1 of them" in text
     assert "This study was trained with one seed." in empty_page.read_text()
+
+
+def body_of(text: str, table: str) -> list[list[str]]:
+    """The words of a table's cells."""
+    part = text[text.index(f'id="{table}"') :]
+    rows = re.findall("<tr>(.*?)</tr>", part[part.index("<tbody>") : part.index("</tbody>")], re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    return [[re.sub("<[^>]+>", "", cell).strip() for cell in row] for row in cells]
+
+
+def test_further_crosscoders_stand_beside_the_joint_one_where_there_are_any(page: Path, empty_page: Path) -> None:
+    text, without = page.read_text(), empty_page.read_text()
+    assert [row[0] for row in body_of(text, "table-repeats")] == ["seed 9", "seed 10", "λ = 0.25", "48 features"]
+    assert [row[0] for row in body_of(text, "table-course")] == ["SFT", "by matching", "RL", "by matching"]
+    assert body_of(text, "table-course")[0][1:] == ["6"] * 5
+    assert body_of(text, "table-course")[2][1:] == ["0"] * 5
+    assert 'id="figure-mas-drift"' in text
+    assert "SFT 1/5" in {row[1] for row in body_of(text, "table-crosscoders")}
+    assert 'id="figure-mas-drift"' not in without
+    for setting in ("crosscoder_seeds=[1,2]", "every_checkpoint=true"):
+        assert setting in without and setting not in text
 
 
 def test_known_numbers_stand_in_the_page(page: Path) -> None:

@@ -1,19 +1,27 @@
-"""What is seen where nothing differs, and what another start of the same training gives."""
+"""What is seen where nothing differs, and what other trainings of the joint crosscoder give."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlgen_k8s.crosscoder import Crosscoder, load_crosscoder, match_features, normalized_relative_norms
-from rlgen_k8s.stages.analyse.results import Distribution, Restart
+from rlgen_k8s.crosscoder import (
+    Crosscoder,
+    load_crosscoder,
+    match_features,
+    model_attribution_scores,
+    normalized_relative_norms,
+)
+from rlgen_k8s.stages.analyse.results import Distribution, Repeat, RepeatKind
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
-from rlgen_k8s.stages.analyse.specificity import nrn_distribution
+from rlgen_k8s.stages.analyse.specificity import OWN, nrn_distribution
 from rlgen_k8s.stats import bootstrap_mean
 
-NOISE, FURTHER = "crosscoder-noise", "crosscoder-joint-seed"
-"""The inputs' names; the seed follows the latter."""
+NOISE = "crosscoder-noise"
+KINDS: tuple[RepeatKind, ...] = get_args(RepeatKind)
+"""`crosscoder-joint-<kind><value>` is such an input's name, the value with a `p` for the point."""
 
 
 def noise_floor(
@@ -26,19 +34,29 @@ def noise_floor(
     return nrn_distribution(scores.numpy(), edges, settings.seed)
 
 
-def restarts(inputs: Mapping[str, Path], joint: Crosscoder, settings: AnalyseSettings) -> list[Restart]:
-    """How much of `joint` its trainings from further starts find again, in order of their seeds."""
-    seeds = sorted(int(name.removeprefix(FURTHER)) for name in inputs if name.startswith(FURTHER))
+def repeats(inputs: Mapping[str, Path], joint: Crosscoder, settings: AnalyseSettings) -> list[Repeat]:
+    """How much of `joint` its further trainings find again: other starts, then other λ's, then other sizes."""
     found = []
-    for seed in seeds:
-        other = load_crosscoder(inputs[f"{FURTHER}{seed}"])
-        matching = match_features(joint.decoder_by_model, other.decoder_by_model)
-        found.append(
-            Restart(
-                seed=seed,
-                same=bootstrap_mean(matching.same(settings.same_feature_cosine), settings.seed),
-                median=float(np.median(matching.cosine)),
-                tenth_percentile=float(np.quantile(matching.cosine, 0.1)),
-            )
-        )
+    for kind in KINDS:
+        start = f"crosscoder-joint-{kind}"
+        values = {float(name.removeprefix(start).replace("p", ".")): name for name in inputs if name.startswith(start)}
+        found += [
+            _repeat(kind, value, load_crosscoder(inputs[values[value]]), joint, settings) for value in sorted(values)
+        ]
     return found
+
+
+def _repeat(kind: RepeatKind, value: float, other: Crosscoder, joint: Crosscoder, settings: AnalyseSettings) -> Repeat:
+    matching = match_features(joint.decoder_by_model, other.decoder_by_model)
+    scores = model_attribution_scores(other.decoder_by_model).numpy()
+    return Repeat(
+        kind=kind,
+        value=value,
+        same=bootstrap_mean(matching.same(settings.same_feature_cosine), settings.seed),
+        median=float(np.median(matching.cosine)),
+        tenth_percentile=float(np.quantile(matching.cosine, 0.1)),
+        own={
+            name: bootstrap_mean(row[~np.isnan(row)] > OWN, settings.seed)
+            for name, row in zip(other.models, scores, strict=True)
+        },
+    )

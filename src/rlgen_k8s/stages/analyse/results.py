@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from rlgen_k8s.stats import Interval, Overlap
 
 Kind = Literal["critical", "reverse", "unchanged"]
+RepeatKind = Literal["seed", "lambda", "size"]
 
 
 class Result(BaseModel):
@@ -38,14 +39,18 @@ class Matching(Result):
     """Median over the earlier checkpoint's top features only."""
 
 
-class Restart(Result):
-    """How much of the joint crosscoder another start of its training finds again, after assignment on cosine."""
+class Repeat(Result):
+    """How much of the joint crosscoder another training of it finds again, after assignment on cosine."""
 
-    seed: int
+    kind: RepeatKind
+    """What is another one: the seed of its start, λ, or the number of features."""
+    value: float
     same: Interval
-    """Share of features with a cosine of at least `same_feature_cosine`."""
+    """Share of the joint crosscoder's features with a cosine of at least `same_feature_cosine`."""
     median: float
     tenth_percentile: float
+    own: dict[str, Interval]
+    """By model, the share of its own features with a MAS above 0.7."""
 
 
 class Shift(Result):
@@ -81,6 +86,16 @@ class Family(Result):
     chance: Overlap
     """Two random sets of `top` features."""
     transitions: list[Transition]
+
+
+class Course(Result):
+    """The crosscoder of base and all checkpoints."""
+
+    n_features: int
+    overlap: dict[str, list[list[int]]]
+    """By family [5, 5]: shared features among the top by NRN, by index, which is an identity here."""
+    mas: dict[str, Distribution]
+    """Of base and the two checkpoints at equal drift, among these three."""
 
 
 class Drift(Result):
@@ -181,7 +196,9 @@ class Analysis(Result):
     drift: Drift
     noise: Distribution | None
     """NRN where nothing differs: base against base again; None where the study did not ask for it."""
-    restarts: list[Restart]
+    repeats: list[Repeat]
+    course: Course | None
+    """None where the study did not ask for it."""
     generalization: Generalization
 
 

@@ -13,6 +13,7 @@ from rlgen_k8s.crosscoder.saving import load_crosscoder
 from rlgen_k8s.lm.load import load_tokenizer
 from rlgen_k8s.stages.analyse.activations import PromptFeatures
 from rlgen_k8s.stages.analyse.controls import matched_sets
+from rlgen_k8s.stages.analyse.course import follow_course
 from rlgen_k8s.stages.analyse.critical import pair_task, read_samples
 from rlgen_k8s.stages.analyse.drift import measure_drift
 from rlgen_k8s.stages.analyse.families import analyse_family
@@ -20,7 +21,7 @@ from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, fin
 from rlgen_k8s.stages.analyse.interest import features_of_interest
 from rlgen_k8s.stages.analyse.portraits import portraits
 from rlgen_k8s.stages.analyse.reading import FAMILIES, FINAL, count, on_device, read_models
-from rlgen_k8s.stages.analyse.repeats import noise_floor, restarts
+from rlgen_k8s.stages.analyse.repeats import noise_floor, repeats
 from rlgen_k8s.stages.analyse.results import (
     Analysis,
     Controls,
@@ -72,7 +73,8 @@ def run(context: Context[AnalyseSettings]) -> None:
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
         drift=drift,
         noise=noise_floor(inputs, settings, edges),
-        restarts=restarts(inputs, joint, settings),
+        repeats=repeats(inputs, joint, settings),
+        course=follow_course(inputs, drift.nearest, settings, edges),
         generalization=generalization,
     )
     by_paper = paper_protocol(samples, read.wanted["base"], read.wanted["rl"], settings)

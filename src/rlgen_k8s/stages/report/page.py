@@ -12,7 +12,7 @@ from rlgen_k8s.stages.report.learning import compare_all, learnt_by_seed
 from rlgen_k8s.stages.report.paper import PAPER
 from rlgen_k8s.stages.report.plots import all_figures
 from rlgen_k8s.stages.report.settings import ReportSettings
-from rlgen_k8s.stages.report.tables import accuracy, drift, features, interest, interventions, restarts, seeds
+from rlgen_k8s.stages.report.tables import accuracy, course, drift, features, interest, interventions, repeats, seeds
 
 
 def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str], str]:
@@ -32,7 +32,8 @@ def figures_and_page(run: Run, settings: ReportSettings) -> tuple[dict[str, str]
         drift.drift_table(run),
         features.matching_table(run),
         features.mas_table(run),
-        restarts.restarts_table(run),
+        repeats.repeats_table(run),
+        course.course_table(run),
         features.selection_table(run),
         interest.interest_table(run),
         *(interventions.intervention_table(run, d, seen) for seen in (True, False) for d in ("zero", "raise")),

@@ -33,6 +33,7 @@ def all_figures(run: Run, seed: int) -> dict[str, str]:
         "overlap": checkpoint_figure(analysis.families, analysis.top),
         **{f"ranks-{name}": rank_figure(name, family, analysis.top) for name, family in analysis.families.items()},
         "mas": mas_figure(analysis.mas, analysis.edges),
+        **({"mas-drift": mas_figure(analysis.course.mas, analysis.edges, "mas-drift")} if analysis.course else {}),
         "tasks": task_figure([TASK_TITLES.get(task, task) for task in found.tasks], found.shared),
         "interventions": _interventions(run),
         "dose": _dose(run),

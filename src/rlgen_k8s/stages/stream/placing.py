@@ -2,8 +2,8 @@
 
 Free memory is measured: what the driver says while the device holds no model, less the most that a model took there
 when the evaluation shard was run. What a crosscoder takes is known from its sizes, and so is what a step costs: a step
-is five matrix products, whose FLOP are counted. Timing steps would bring nothing, as all crosscoders of a stream are of
-one width and one number of features, and could place them in another way after a restart.
+is five matrix products, whose FLOP are counted. Timing steps would bring little, as all crosscoders of a stream do the
+same products at one width, and could place them in another way after a restart.
 """
 
 import math
@@ -30,7 +30,7 @@ def own_crosscoders(
 
     To be called by all of them; it waits for all. Raises `UserError` if a crosscoder fits nowhere.
     """
-    loads = {name: memory.crosscoder_load(source.width, settings, one.reads) for name, one in wanted.items()}
+    loads = {name: memory.crosscoder_load(source.width, one.settings, one.reads) for name, one in wanted.items()}
     per_model = memory.stream_buffer(source.width, settings, order.most_tokens, source.dtype.itemsize)
     free = _free(ranks)
     own = place(loads, free, per_model)[ranks.rank]

@@ -1,5 +1,7 @@
 """Settings of the stage `stream`; the study fills them all, from its settings of harvest and crosscoder."""
 
+from typing import Any
+
 from pydantic import model_validator
 
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
@@ -14,6 +16,15 @@ class Asked(StageSettings):
     reads: tuple[str, ...] = setting(doc="For each of them the input `model-<name>` that is meant.", source="ours")
     start_seed: int | None = setting(None, doc="As in `crosscoder`.", source="ours")
     start_apart: bool = setting(False, doc="As in `crosscoder`.", source="ours")
+    n_features: int | None = setting(None, doc="Instead of that of the others.", source="ours")
+    sparsity_weight: float | None = setting(None, doc="Instead of that of the others.", source="ours")
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What it has of the settings of `crosscoder`; the rest is that of all."""
+        alone = {name: getattr(self, name) for name in ("n_features", "sparsity_weight")}
+        common = {"models": self.models, "start_seed": self.start_seed, "start_apart": self.start_apart}
+        return common | {name: value for name, value in alone.items() if value is not None}
 
 
 class StreamSettings(StageSettings):
@@ -42,6 +53,4 @@ class StreamSettings(StageSettings):
 
     def of(self, name: str) -> CrosscoderSettings:
         """The settings with which the stage `crosscoder` would make this one."""
-        asked = self.crosscoders[name]
-        own = {"models": asked.models, "start_seed": asked.start_seed, "start_apart": asked.start_apart}
-        return CrosscoderSettings.model_validate(self.crosscoder.model_dump() | own)
+        return CrosscoderSettings.model_validate(self.crosscoder.model_dump() | self.crosscoders[name].own)

@@ -47,11 +47,11 @@ def nrn_figure(
 
 
 @styled
-def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float]) -> str:
-    """MAS of each model in the joint crosscoder, side by side."""
+def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float], name: str = "mas") -> str:
+    """MAS of base, SFT and RL in one crosscoder, side by side."""
     figure, axes = panels(1, len(mas), 2.8, sharex=True, sharey=True)
-    for axis, (name, distribution) in zip(axes, mas.items(), strict=True):
-        _bars(axis, distribution, edges, COLOURS[name])
+    for axis, (model, distribution) in zip(axes, mas.items(), strict=True):
+        _bars(axis, distribution, edges, COLOURS[model])
         axis.axvline(1 / len(mas), color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         axis.text(
             1 / len(mas),
@@ -63,10 +63,10 @@ def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float]) -> str:
             va="top",
         )
         _tail(axis, distribution, ">0.5", 0.78)
-        axis.set_title(TITLES[name], color=COLOURS[name])
+        axis.set_title(TITLES[model], color=COLOURS[model])
         axis.set_xlabel("MAS")
     axes[0].set_ylabel("features (log scale)")
-    return to_svg(figure, "mas", "Distributions of MAS for base, SFT and RL")
+    return to_svg(figure, name, "Distributions of MAS for base, SFT and RL")
 
 
 def _bars(axis: Axes, distribution: Distribution, edges: Sequence[float], colour: str) -> None:

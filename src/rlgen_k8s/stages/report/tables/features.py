@@ -17,7 +17,7 @@ def crosscoder_table(run: Run) -> Table:
             rows.append(
                 [
                     name(title if i == 0 else ""),
-                    Plain(TITLES.get(model, model)),
+                    Plain(_model(model)),
                     Plain(number(100 * figures["variance_explained"], 1)),
                     Plain(_percent(figures["loss_recovered"])),
                     Plain(_percent(figures["kl_recovered"])),
@@ -173,6 +173,12 @@ def _overlap(found: Overlap | None) -> str:
 
 def _selected(selection: Selection) -> str:
     return f"{len(selection.features)} (n = {selection.n})"
+
+
+def _model(name: str) -> str:
+    """SFT, Base; of a checkpoint also which one."""
+    family, _, k = name.partition("-")
+    return f"{TITLES.get(family, family)} {k}/5" if k else TITLES.get(name, name)
 
 
 def _percent(value: float | None) -> str:
