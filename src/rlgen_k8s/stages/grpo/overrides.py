@@ -9,7 +9,7 @@ from rlgen_k8s.stages.grpo.settings import GrpoSettings
 LOCAL_CPUS = 16
 """Logical CPUs that Ray is told of where there are no GPUs: verl waits without end if it has fewer to reserve."""
 
-WORKER = Path(__file__).parents[2] / "verl_cpu" / "worker.py"
+WORKER = Path(__file__).parents[2] / "ray_fork" / "worker.py"
 """Not imported: the package is a plug-in that imports verl."""
 
 

@@ -43,7 +43,7 @@ def _connect(address: str) -> socket.socket:
         if connection.connect_ex(address) == 0:
             return connection
         preload = subprocess.Popen(
-            [sys.executable, "-m", "rlgen_k8s.verl_cpu.preload", address],
+            [sys.executable, "-m", "rlgen_k8s.ray_fork.preload", address],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

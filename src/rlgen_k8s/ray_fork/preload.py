@@ -3,6 +3,10 @@
 verl runs in nine processes, each of which would import the same for 7 s of CPU time: most of a tiny run. Forked, they
 share one import and its memory. Ray's `py_executable` is the hook: instead of an interpreter it starts `worker`, which
 asks this process over a Unix socket for a fork that becomes the worker.
+
+Forked processes go on from this one's random state. Ray's own generator is not to be used here: workers would draw the
+same ids, and of two that start at once one would end, as their first objects were one (`Seal() called on an object
+without a reference to it`).
 """
 
 import importlib
@@ -14,10 +18,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+import ray.actor
+from ray import ActorClassID
 
 PRELOADED = (
     "datasets",
@@ -37,12 +45,26 @@ they are the same for all workers of one run, and `worker` gives this process th
 
 def main(address: str) -> None:
     """Import, then fork a worker for each connection to the Unix socket `address`, until this process is ended."""
-    for module in PRELOADED:
-        importlib.import_module(module)
+    load(PRELOADED)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
     serve(listener)()
+
+
+def load(modules: Iterable[str]) -> None:
+    """Import them. Ray's generator is left alone, which would draw an id for each class made a `ray.remote` one."""
+    with patch.object(ray.actor, "ActorClassID", _ClassIds):
+        for module in modules:
+            importlib.import_module(module)
+
+
+class _ClassIds:
+    """Draws them from the system."""
+
+    @staticmethod
+    def from_random() -> Any:
+        return ActorClassID(os.urandom(ActorClassID.size()))
 
 
 def serve(listener: socket.socket) -> Callable[[], None]:
