@@ -46,7 +46,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("mirror", 2, MirrorSettings),
-        Stage("model", 2, ModelSettings),
+        Stage("model", 1, ModelSettings),
         Stage("problems", 1, ProblemsSettings),
         Stage("traces", 1, TracesSettings),
         Stage("merge", 1, MergeSettings),

@@ -1,7 +1,7 @@
 """Pre-train a small Qwen3 from scratch: Muon for the matrices inside the layers, AdamW for the rest, on one thread.
 
-Float32 weights, bfloat16 arithmetic but for attention. The budget is in steps, so the same settings and seed give the
-same model, interrupted or not.
+Float32 weights, bfloat16 arithmetic. The budget is in steps, so the same settings and seed give the same model,
+interrupted or not.
 """
 
 import shutil
@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.hub import load_set
 from rlgen_k8s.stages.contract import Context
-from rlgen_k8s.stages.model.attention import use_float32_attention
 from rlgen_k8s.stages.model.rows import batch_of, pack
 from rlgen_k8s.stages.model.settings import HEAD, ModelSettings
 from rlgen_k8s.stages.model.tokenizer import MAX_LENGTH, train_tokenizer
@@ -36,7 +35,6 @@ def pretrain(context: Context[ModelSettings]) -> None:
     texts = [text for name in settings.text for text in read_texts(context, name)]
     rows = pack(texts, tokenizer, settings.length, settings.seed)
     model = create_model(settings, tokenizer)
-    use_float32_attention(model)
     optimizers = create_optimizers(model, settings)
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
 
