@@ -126,11 +126,16 @@ def test_papers_tables_have_nothing_but_estimates_of_this_run(page: Path) -> Non
         assert "estimate" in kinds
 
 
+def cells_of(text: str, table: str) -> list[list[str]]:
+    """What stands in a table's cells, by row."""
+    part = text[text.index(f'id="{table}"') :]
+    rows = re.findall("<tr>(.*?)</tr>", part[part.index("<tbody>") : part.index("</tbody>")], re.DOTALL)
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+
+
 def test_every_seed_has_a_row_and_one_that_did_not_learn_is_called_so(page: Path, empty_page: Path) -> None:
     text = page.read_text()
-    part = text[text.index('id="table-seeds"') :]
-    rows = re.findall("<tr>(.*?)</tr>", part[part.index("<tbody>") : part.index("</tbody>")], re.DOTALL)
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
+    cells = cells_of(text, "table-seeds")
     assert [row[0] for row in cells] == ["0, this study", "5", "7"]
     assert [row[-1] for row in cells] == ["both better", "both better", "not both"]
     assert cells[0][1:4] != cells[2][1:4]
@@ -140,22 +145,19 @@ def test_every_seed_has_a_row_and_one_that_did_not_learn_is_called_so(page: Path
     assert "This study was trained with one seed." in empty_page.read_text()
 
 
-def body_of(text: str, table: str) -> list[list[str]]:
+def words_of(text: str, table: str) -> list[list[str]]:
     """The words of a table's cells."""
-    part = text[text.index(f'id="{table}"') :]
-    rows = re.findall("<tr>(.*?)</tr>", part[part.index("<tbody>") : part.index("</tbody>")], re.DOTALL)
-    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in rows]
-    return [[re.sub("<[^>]+>", "", cell).strip() for cell in row] for row in cells]
+    return [[re.sub("<[^>]+>", "", cell).strip() for cell in row] for row in cells_of(text, table)]
 
 
 def test_further_crosscoders_stand_beside_the_joint_one_where_there_are_any(page: Path, empty_page: Path) -> None:
     text, without = page.read_text(), empty_page.read_text()
-    assert [row[0] for row in body_of(text, "table-repeats")] == ["seed 9", "seed 10", "λ = 0.25", "48 features"]
-    assert [row[0] for row in body_of(text, "table-course")] == ["SFT", "by matching", "RL", "by matching"]
-    assert body_of(text, "table-course")[0][1:] == ["6"] * 5
-    assert body_of(text, "table-course")[2][1:] == ["0"] * 5
+    assert [row[0] for row in words_of(text, "table-repeats")] == ["seed 9", "seed 10", "λ = 0.25", "48 features"]
+    assert [row[0] for row in words_of(text, "table-course")] == ["SFT", "by matching", "RL", "by matching"]
+    assert words_of(text, "table-course")[0][1:] == ["6"] * 5
+    assert words_of(text, "table-course")[2][1:] == ["0"] * 5
     assert 'id="figure-mas-drift"' in text
-    assert "SFT 1/5" in {row[1] for row in body_of(text, "table-crosscoders")}
+    assert "SFT 1/5" in {row[1] for row in words_of(text, "table-crosscoders")}
     assert 'id="figure-mas-drift"' not in without
     for setting in ("crosscoder_seeds=[1,2]", "every_checkpoint=true"):
         assert setting in without and setting not in text

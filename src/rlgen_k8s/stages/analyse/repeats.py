@@ -16,7 +16,7 @@ from rlgen_k8s.crosscoder import (
 )
 from rlgen_k8s.stages.analyse.results import Distribution, Repeat, RepeatKind
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
-from rlgen_k8s.stages.analyse.specificity import OWN, nrn_distribution
+from rlgen_k8s.stages.analyse.specificity import mas_distribution, nrn_distribution
 from rlgen_k8s.stats import bootstrap_mean
 
 NOISE = "crosscoder-noise"
@@ -34,19 +34,29 @@ def noise_floor(
     return nrn_distribution(scores.numpy(), edges, settings.seed)
 
 
-def repeats(inputs: Mapping[str, Path], joint: Crosscoder, settings: AnalyseSettings) -> list[Repeat]:
+def repeats(
+    inputs: Mapping[str, Path], joint: Crosscoder, settings: AnalyseSettings, edges: NDArray[np.float64]
+) -> list[Repeat]:
     """How much of `joint` its further trainings find again: other starts, then other λ's, then other sizes."""
     found = []
     for kind in KINDS:
         start = f"crosscoder-joint-{kind}"
         values = {float(name.removeprefix(start).replace("p", ".")): name for name in inputs if name.startswith(start)}
         found += [
-            _repeat(kind, value, load_crosscoder(inputs[values[value]]), joint, settings) for value in sorted(values)
+            _repeat(kind, value, load_crosscoder(inputs[values[value]]), joint, settings, edges)
+            for value in sorted(values)
         ]
     return found
 
 
-def _repeat(kind: RepeatKind, value: float, other: Crosscoder, joint: Crosscoder, settings: AnalyseSettings) -> Repeat:
+def _repeat(
+    kind: RepeatKind,
+    value: float,
+    other: Crosscoder,
+    joint: Crosscoder,
+    settings: AnalyseSettings,
+    edges: NDArray[np.float64],
+) -> Repeat:
     matching = match_features(joint.decoder_by_model, other.decoder_by_model)
     scores = model_attribution_scores(other.decoder_by_model).numpy()
     return Repeat(
@@ -56,7 +66,7 @@ def _repeat(kind: RepeatKind, value: float, other: Crosscoder, joint: Crosscoder
         median=float(np.median(matching.cosine)),
         tenth_percentile=float(np.quantile(matching.cosine, 0.1)),
         own={
-            name: bootstrap_mean(row[~np.isnan(row)] > OWN, settings.seed)
+            name: mas_distribution(row, edges, settings.seed).beyond[">0.7"]
             for name, row in zip(other.models, scores, strict=True)
         },
     )

@@ -73,7 +73,7 @@ def run(context: Context[AnalyseSettings]) -> None:
         mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
         drift=drift,
         noise=noise_floor(inputs, settings, edges),
-        repeats=repeats(inputs, joint, settings),
+        repeats=repeats(inputs, joint, settings, edges),
         course=follow_course(inputs, drift.nearest, settings, edges),
         generalization=generalization,
     )

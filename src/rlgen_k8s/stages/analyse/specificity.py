@@ -10,8 +10,6 @@ NRN_LIMITS = (0.1, 0.3, 0.7, 0.9)
 """Below the first two: mostly the base model's own; above the last two: mostly the tuned model's own."""
 MAS_LIMITS = (0.5, 0.7, 0.9)
 """Above: attributed to this model more than to the other two together, and further."""
-OWN = 0.7
-"""MAS above which a feature is mostly this model's own."""
 
 
 def nrn_distribution(scores: NDArray[np.float64], edges: NDArray[np.float64], seed: int) -> Distribution:
