@@ -6,6 +6,7 @@ from rlgen_k8s.cost.estimates import Estimate
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.errors import UserError
+from rlgen_k8s.study.rehearsal import SUFFIX
 from rlgen_k8s.study.settings import Study
 
 GIB = 2**30
@@ -37,7 +38,8 @@ LESS = {
 
 
 def refuse_what_cannot_fit(study: Study, nodes: Iterable[Node], estimates: Mapping[str, Estimate]) -> None:
-    """Raise `UserError` for the first of `nodes` that needs more GPUs, GPU memory or disk than it gets."""
+    """Raise `UserError` for the first of `nodes` that needs more GPUs, GPU memory or disk than it gets, or leaves GPUs
+    idle (but in a rehearsal: it asks for its study's GPUs, and uses none)."""
     for node in nodes:
         if node.name in estimates:
             _check_gpus(study, node)
@@ -49,6 +51,11 @@ def _check_gpus(study: Study, node: Node) -> None:
     wanted = {"sft": ("sft.processes", study.sft.processes), "grpo": ("grpo.n_gpus", study.grpo.n_gpus)}
     name, number = wanted.get(node.stage, ("", 0))
     nodes, gpus = node.shape.nodes, node.shape.gpus
+    if name and number < nodes * gpus and not study.name.endswith(SUFFIX):
+        raise UserError(
+            f"{node.name}: {name}={number} of {nodes * gpus} GPUs asked for, and the others would stand idle; "
+            f"set {name}={nodes * gpus}, or fewer pods.{node.stage}.gpus"
+        )
     if number > nodes * gpus:
         has = f"the pod has {gpus} GPUs" if nodes == 1 else f"its {nodes} pods have {gpus} GPUs each"
         raise UserError(f"{node.name}: {name}={number} and {has}; set pods.{node.stage}.gpus={-(-number // nodes)}")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rlgen_k8s.cost.estimates import estimates
+from rlgen_k8s.cost.fits import refuse_what_cannot_fit
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.dag.verdicts import Verdict, judge
 from rlgen_k8s.runners.home import Home, home
@@ -27,9 +29,11 @@ def run_study(name: str, assignments: list[str], rebuild: list[str], until: list
     console = Console(highlight=False)
     with only_run(study.name, place.path / "locks"):
         store = open_store(place.store)
-        verdicts = judge(plan(study), store, rebuild, until)
+        nodes = plan(study)
+        verdicts = judge(nodes, store, rebuild, until)
+        todo = [verdict.node for verdict in verdicts if verdict.runs]
+        refuse_what_cannot_fit(study, todo, estimates(study, nodes))
         remove_old(verdicts, store)
-        todo = [verdict for verdict in verdicts if verdict.runs]
         code = _run(study, verdicts, place, console) if todo else 0
         if not todo:
             console.print(f"{study.name}: every result that is needed is there; nothing to run")

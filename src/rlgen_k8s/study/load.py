@@ -36,8 +36,18 @@ def load_study(name: str, assignments: list[str] | None = None) -> Study:
     `NAME-rehearsal` is the rehearsal of the study NAME.
     """
     if rehearses(name):
-        return override(rehearsal(_load(rehearses(name)), _load("tiny")), assignments or [])
+        return _rehearsal(rehearses(name), assignments or [])
     return override(_load(name), assignments or [])
+
+
+def _rehearsal(name: str, assignments: list[str]) -> Study:
+    """Of `name`, as those assignments make it that are about pods: how many share a stage decides its processes."""
+    study = override(_load(name), [one for one in assignments if one.strip().startswith("pods.")])
+    try:
+        rehearsed = rehearsal(study, _load("tiny"))
+    except ValidationError as error:
+        raise UserError(f"rehearsal of {name}: {explain(error)}") from None
+    return override(rehearsed, assignments)
 
 
 def rehearses(name: str) -> str:

@@ -27,6 +27,7 @@ SIZES = {
         "learning_rate",
         "weight_decay",
         "n_gpus",
+        "tensor_parallel",
     ),
     "evaluate": ("engine", "max_new_tokens", "tokens_per_batch", "sequences_per_generation"),
     "corpus": ("conversation_tokens", "text_tokens", "evaluation_tokens", "length"),
@@ -39,7 +40,7 @@ steps, and what stands in for a GPU's arithmetic and vLLM."""
 ENOUGH = {"evaluate": {"limit": 300}, "grpo": {"max_problems": 160}}
 """By stage. Fewer samples than the tiny study takes to see an effect: enough for every branch to have some."""
 PROCESSES = 2
-"""Of SFT: the fewest that ZeRO divides anything among."""
+"""Of SFT, at least: the fewest that ZeRO divides anything among."""
 
 
 def rehearsal(study: Study, tiny: Study) -> Study:
@@ -48,12 +49,17 @@ def rehearsal(study: Study, tiny: Study) -> Study:
     values |= {name: small[name] for name in MADE_HERE}
     for stage, fields in SIZES.items():
         values[stage] |= {field: small[stage][field] for field in fields} | ENOUGH.get(stage, {})
-    values["sft"] |= {"processes": PROCESSES, "per_device_batch": study.sft.batch // PROCESSES}
+    # In each pod of a gang at least one.
+    processes = max(PROCESSES, study.pods["sft"].nodes)
+    values["sft"] |= {"processes": processes, "per_device_batch": study.sft.batch // processes}
+    values["grpo"]["n_gpus"] = max(values["grpo"]["n_gpus"], study.pods["grpo"].nodes)
     # As many chunks of problems for the shards of the traces.
     values["traces"]["resume_problems"] = tiny.problems.size * study.traces.resume_problems // study.problems.size
     # As many optimizer steps on a batch of rollouts as the study takes.
     prompts: int = values["grpo"]["prompts_per_step"]
-    values["grpo"]["mini_batch_prompts"] = prompts * study.grpo.mini_batch_prompts // study.grpo.prompts_per_step
+    values["grpo"]["mini_batch_prompts"] = max(
+        1, prompts * study.grpo.mini_batch_prompts // study.grpo.prompts_per_step
+    )
     values["pods"] = {
         stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "nodes", "patience")}
         for stage, shape in values["pods"].items()

@@ -6,6 +6,7 @@ from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.doctor.check import Situation
 from rlgen_k8s.runners.argo.doctor.control import controller_verdict, kinds_verdict
+from rlgen_k8s.runners.argo.doctor.fit import fit
 from rlgen_k8s.runners.argo.doctor.places import holds, lacking
 from rlgen_k8s.runners.argo.doctor.places import image as image_check
 from rlgen_k8s.runners.argo.doctor.registry import split
@@ -23,7 +24,7 @@ def node(ready="True", taints=(), unschedulable=False, **allocatable):
         "spec": {"taints": list(taints), "unschedulable": unschedulable},
         "status": {
             "conditions": [{"type": "Ready", "status": ready}],
-            "allocatable": {"cpu": "2", "memory": "24Gi", "pods": "110", **allocatable},
+            "allocatable": {"cpu": "2", "memory": "24Gi", "pods": "110", "ephemeral-storage": "40Gi", **allocatable},
             "images": [{"names": ["localhost:5000/rlgen/stages@sha256:abc"]}, {"names": None}],
         },
     }
@@ -58,9 +59,31 @@ def test_tiny_s_pods_fit_on_a_node_of_two_cores():
 def test_what_no_node_has_is_named_with_its_setting():
     verdict = nodes_verdict([node()], tasks("pods.grpo.gpus=8", "pods.sft.memory=64"))
     assert verdict.ok is False
-    assert "cores, 8 GiB and 8 GPUs at once (pods.grpo.gpus)" in verdict.said
+    assert "cores, 8 GiB, 8 GPUs and 4 GiB of disk at once (pods.grpo.gpus)" in verdict.said
     assert "(pods.sft.memory)" in verdict.said
     assert nodes_verdict([node(), node(**{"nvidia.com/gpu": "8", "memory": "96Gi"})], tasks("pods.grpo.gpus=8")).ok
+
+
+def test_a_disk_that_no_node_has_is_named_too():
+    verdict = nodes_verdict([node()], tasks("pods.grpo.disk=600"))
+    assert verdict.ok is False
+    assert "600 GiB of disk at once (pods.grpo.disk)" in verdict.said and "40 GiB of disk" in verdict.said
+    short = quotas_verdict([quota({"requests.ephemeral-storage": "100Gi"}, {})], tasks("pods.grpo.disk=600"))
+    assert short.ok is False and "grpo: requests.ephemeral-storage of team is 100Gi" in short.said
+
+
+def test_a_study_that_cannot_fit_fails_before_it_is_submitted():
+    def verdict(name, *assignments):
+        study = load_study(name, list(assignments))
+        nodes = plan(study)
+        todo = [node for node in nodes if node.stage == "sft"]
+        return fit(Situation(None, None, None, image="", image_vllm="", study=study, todo=todo))
+
+    small = verdict("full-qwen25", "sft.per_device_batch=8")
+    assert small.ok is False and "lower sft.cutoff_len or sft.per_device_batch" in small.said
+    assert verdict("full-qwen25").ok is True
+    assert verdict("full-qwen25-rehearsal").ok is True
+    assert fit(Situation(None, None, None, image="", image_vllm="")).ok is True
 
 
 def test_resources_on_different_nodes_do_not_add_up():

@@ -49,6 +49,14 @@ def test_plan_of_a_full_study_has_hours_bytes_memory_and_a_price(tmp_path):
     assert "set cost.prices={H200: …}" in rlgen("plan", "full-qwen25", home=tmp_path).stdout
 
 
+def test_a_study_that_cannot_fit_is_neither_planned_nor_run(tmp_path):
+    for command in ("plan", "run"):
+        done = rlgen(command, "full-qwen25", "--set", "sft.per_device_batch=8", home=tmp_path)
+        assert done.returncode == 2
+        assert "lower sft.cutoff_len or sft.per_device_batch" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_render_prints_the_workflow_for_argo(tmp_path):
     workflow = yaml.safe_load(rlgen("render", "tiny", home=tmp_path).stdout)
     assert (workflow["kind"], workflow["apiVersion"]) == ("Workflow", "argoproj.io/v1alpha1")

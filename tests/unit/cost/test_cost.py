@@ -172,6 +172,7 @@ def test_what_costs_more_is_estimated_to_cost_more():
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
         ("pods.grpo.gpus=4", r"^grpo: grpo\.n_gpus=8 and the pod has 4 GPUs"),
+        ("pods.grpo.nodes=2", r"^grpo: grpo\.n_gpus=8 of 16 GPUs asked for, .*; set grpo\.n_gpus=16, or fewer"),
         (
             "pods.grpo.disk=100",
             r"^grpo: needs \d+ GiB on the node's disk and pods\.grpo\.disk=100; set pods\.grpo\.disk",

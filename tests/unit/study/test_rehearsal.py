@@ -1,5 +1,7 @@
 """A rehearsal is the full study in all but what it says it is not."""
 
+import shutil
+
 import pytest
 
 from rlgen_k8s.dag.nodes import plan
@@ -7,7 +9,7 @@ from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.planning import show_settings
 from rlgen_k8s.study.explain import settings_table
-from rlgen_k8s.study.load import load_study, rehearses
+from rlgen_k8s.study.load import load_study, rehearses, workflows_folder
 from rlgen_k8s.study.rehearsal import replaced
 
 FULL = ("full-qwen25", "full-qwen3", "full-llama31")
@@ -102,6 +104,39 @@ def test_the_settings_that_differ_are_listed_with_the_full_studys_value(capsys):
     assert set(listed) == {path for path in before if path in after and before[path] != after[path]}
     show_settings("full-qwen25-rehearsal", "problems.size", [])
     assert "2560" in (said := capsys.readouterr().out) and "rehearsal; full-qwen25: 47000" in said
+
+
+@pytest.mark.parametrize(
+    ("assignment", "processes", "n_gpus"),
+    [
+        ("pods.sft.nodes=2", 2, 1),
+        ("pods.sft.nodes=4", 4, 1),
+        ("pods.grpo.nodes=2", 2, 2),
+        ("pods.stream.nodes=2", 2, 1),
+    ],
+)
+def test_stages_on_several_nodes_are_rehearsed_on_as_many(assignment, processes, n_gpus):
+    rehearsed = load_study("full-qwen25-rehearsal", [assignment])
+    stage = assignment.split(".")[1]
+    assert rehearsed.pods[stage].nodes == int(assignment[-1])
+    assert (rehearsed.sft.processes, rehearsed.grpo.n_gpus) == (processes, n_gpus)
+    assert rehearsed.sft.processes * rehearsed.sft.per_device_batch == load_study("full-qwen25").sft.batch
+    gang = next(node for node in plan(rehearsed) if node.stage == stage)
+    assert gang.shape.nodes == int(assignment[-1])
+
+
+def test_a_study_that_cannot_be_rehearsed_says_so_in_a_line(tmp_path, monkeypatch):
+    """Its batch of 127 cannot be shared between two processes."""
+    for file in workflows_folder().glob("*.py"):
+        shutil.copy(file, tmp_path)
+    settings = ["sft.batch=127", "sft.processes=1", "sft.per_device_batch=1"]
+    (tmp_path / "odd.py").write_text(
+        f"from rlgen_k8s.study.load import load_study\nfrom rlgen_k8s.study.overrides import override\n"
+        f"STUDY = override(load_study('full-qwen25'), {settings})\n"
+    )
+    monkeypatch.setenv("RLGEN_WORKFLOWS", str(tmp_path))
+    with pytest.raises(UserError, match=r"^rehearsal of odd: setting sft: .*127.*$"):
+        load_study("odd-rehearsal")
 
 
 def test_a_rehearsal_takes_settings_like_any_study():

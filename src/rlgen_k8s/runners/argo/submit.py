@@ -74,7 +74,7 @@ def _submit(study: Study, rebuild: list[str], until: list[str], cluster: Cluster
         if running := already_running({node.address for node in todo}, known):
             return _adopt(running, console)
         situation = Situation(
-            cluster, platform, store, image_of(platform, study), image_of(platform, study, "image_vllm"), todo
+            cluster, platform, store, image_of(platform, study), image_of(platform, study, "image_vllm"), study, todo
         )
         failures = [check for check in examine(situation) if check.ok is False]
         if failures:

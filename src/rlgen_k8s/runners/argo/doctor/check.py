@@ -7,6 +7,7 @@ from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.runners.argo.api import Cluster
 from rlgen_k8s.runners.argo.platform import Platform
 from rlgen_k8s.store.results import Store
+from rlgen_k8s.study.settings import Study
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Situation:
-    """What is to be checked: a platform, its store as reached from here, and the tasks that are to run."""
+    """What is to be checked: a platform, its store as reached from here, and the tasks of a study that are to run."""
 
     cluster: Cluster
     platform: Platform
     store: Store
     image: str
     image_vllm: str
+    study: Study | None = None
     todo: Sequence[Node] = ()

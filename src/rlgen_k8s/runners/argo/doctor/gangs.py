@@ -43,7 +43,7 @@ def gangs_verdict(queue: Mapping[str, Any], todo: Iterable[Node]) -> Check:
     for stage, shape in shapes(todo).items():
         if shape.nodes == 1:
             continue
-        for name, of_one in (requests(shape) | {"ephemeral-storage": shape.disk * GIB}).items():
+        for name, of_one in requests(shape).items():
             if shape.nodes * of_one > has.get(name, 0.0):
                 short.append(f"{stage}: {_shown(name, shape.nodes * of_one)}, of {_shown(name, has.get(name, 0.0))}")
     name = queue["metadata"]["name"]

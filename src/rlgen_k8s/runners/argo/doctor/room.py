@@ -12,6 +12,7 @@ from rlgen_k8s.runners.quantity import quantity
 from rlgen_k8s.study.settings import PodShape
 
 GPU = "nvidia.com/gpu"
+DISK = "ephemeral-storage"
 GIB = 2.0**30
 
 
@@ -32,8 +33,11 @@ def nodes_verdict(listed: Sequence[Mapping[str, Any]], todo: Iterable[Node]) -> 
     if not usable:
         return Check("nodes", False, f"none of {len(listed)} nodes is ready for pods; see `kubectl get nodes`")
     sizes = [_allocatable(node) for node in usable]
-    largest = {name: max(size.get(name, 0.0) for size in sizes) for name in ("cpu", "memory", GPU)}
-    has = f"{largest['cpu']:g} cores, {largest['memory'] / GIB:.1f} GiB, {largest[GPU]:g} GPUs"
+    largest = {name: max(size.get(name, 0.0) for size in sizes) for name in FIELDS.values()}
+    has = (
+        f"{largest['cpu']:g} cores, {largest['memory'] / GIB:.1f} GiB, {largest[GPU]:g} GPUs, "
+        f"{largest[DISK] / GIB:.0f} GiB of disk"
+    )
     problems = []
     for stage, shape in shapes(todo).items():
         wants = requests(shape)
@@ -42,20 +46,21 @@ def nodes_verdict(listed: Sequence[Mapping[str, Any]], todo: Iterable[Node]) -> 
         short = [f"pods.{stage}.{field}" for field, name in FIELDS.items() if wants.get(name, 0) > largest[name]]
         blame = f" ({', '.join(short)})" if short else ""
         problems.append(
-            f"{stage} asks for {shape.cpu:g} cores, {shape.memory:g} GiB and {shape.gpus} GPUs at once{blame}"
+            f"{stage} asks for {shape.cpu:g} cores, {shape.memory:g} GiB, {shape.gpus} GPUs and "
+            f"{shape.disk:g} GiB of disk at once{blame}"
         )
     if problems:
         return Check("nodes", False, f"{'; '.join(problems)}; no node has that, the most of each on one is {has}")
     return Check("nodes", True, f"{len(usable)} ready; the most of each on one: {has}")
 
 
-FIELDS = {"cpu": "cpu", "memory": "memory", "gpus": GPU}
+FIELDS = {"cpu": "cpu", "memory": "memory", "gpus": GPU, "disk": DISK}
 """A shape's fields by Kubernetes' names."""
 
 
 def requests(shape: PodShape) -> dict[str, float]:
-    """What a pod of this shape asks for, in cores, bytes and GPUs."""
-    asked = {"cpu": shape.cpu, "memory": shape.memory * GIB, GPU: float(shape.gpus)}
+    """What a pod of this shape asks for, in cores, bytes of memory and disk, and GPUs."""
+    asked = {"cpu": shape.cpu, "memory": shape.memory * GIB, GPU: float(shape.gpus), DISK: shape.disk * GIB}
     return {name: amount for name, amount in asked.items() if amount}
 
 

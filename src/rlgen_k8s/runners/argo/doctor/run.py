@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.runners.argo.api import brief, connect, explain
-from rlgen_k8s.runners.argo.doctor import control, gangs, places, room
+from rlgen_k8s.runners.argo.doctor import control, fit, gangs, places, room
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 from rlgen_k8s.runners.argo.platform import image_of, read_platform, shared_store
 from rlgen_k8s.study.load import load_study
@@ -26,6 +26,7 @@ CHECKS: tuple[tuple[str, Callable[[Situation], Check]], ...] = (
     ("store", places.store),
     ("mlflow", places.tracking),
     ("image", places.image),
+    ("fit", fit.fit),
     ("nodes", room.nodes),
     ("quota", room.quotas),
     ("gangs", gangs.gangs),
@@ -50,7 +51,7 @@ def examine(situation: Situation) -> list[Check]:
 
 
 def doctor(name: str | None, assignments: list[str], namespace: str | None) -> int:
-    """Print every check; 0 when none fails, else 2. With a study, its pods are held against nodes and quota."""
+    """Print every check; 0 when none fails, else 2. With a study, its tasks are held against pods, nodes and quota."""
     console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     study = load_study(name, assignments) if name else None
@@ -62,7 +63,13 @@ def doctor(name: str | None, assignments: list[str], namespace: str | None) -> i
             todo = plan(study) if study else []
             checks += examine(
                 Situation(
-                    cluster, platform, store, image_of(platform, study), image_of(platform, study, "image_vllm"), todo
+                    cluster,
+                    platform,
+                    store,
+                    image_of(platform, study),
+                    image_of(platform, study, "image_vllm"),
+                    study,
+                    todo,
                 )
             )
     except HTTPError as error:
