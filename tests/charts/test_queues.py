@@ -1,9 +1,12 @@
-"""Stages on several nodes: what the chart gives them, where queues are switched on."""
+"""Stages that ask for GPUs or run on several nodes: what the chart gives them, where queues are switched on."""
 
 import pytest
+import yaml
 
 from rlgen_k8s.dag.names import GANG
-from rlgen_k8s.dag.place import Gangs
+from rlgen_k8s.dag.place import Queue
+from rlgen_k8s.runners.argo.doctor.queue import EXECUTOR
+from rlgen_k8s.runners.quantity import quantity
 
 ON = ("--set", "queues.enabled=true")
 
@@ -23,7 +26,7 @@ def test_without_queues_there_is_nothing_of_them(render):
 def test_the_queue_of_the_namespace_has_the_quota_that_the_values_name(render):
     quota = "queues.quota.cpu=12,queues.quota.memory=3Gi,queues.quota.ephemeral-storage=1Ti"
     made = {(item["kind"], item["metadata"]["name"]): item for item in render(None, *ON, "--set", quota)}
-    [group] = made["ClusterQueue", "rlgen-gangs"]["spec"]["resourceGroups"]
+    [group] = made["ClusterQueue", "rlgen-stages"]["spec"]["resourceGroups"]
     [flavor] = group["flavors"]
     assert ("ResourceFlavor", flavor["name"]) in made
     given = {item["name"]: item["nominalQuota"] for item in flavor["resources"]}
@@ -33,15 +36,22 @@ def test_the_queue_of_the_namespace_has_the_quota_that_the_values_name(render):
 
 def test_the_platform_names_queue_priority_and_launcher_that_are_there(objects):
     data = objects["ConfigMap", "rlgen-platform"]["data"]
-    assert objects["LocalQueue", data["queue"]]["spec"]["clusterQueue"] == "rlgen-gangs"
+    assert objects["LocalQueue", data["queue"]]["spec"]["clusterQueue"] == "rlgen-stages"
     assert objects["WorkloadPriorityClass", data["queue-priority"]]["value"] == 0
     assert ("ServiceAccount", data["launcher-service-account"]) in objects
-    assert Gangs(data["queue"], data["queue-priority"], data["launcher-service-account"]) == Gangs()
+    assert Queue(data["queue"], data["queue-priority"], data["launcher-service-account"]) == Queue()
 
 
-def test_only_this_namespace_s_gangs_are_let_in(objects):
-    selector = objects["ClusterQueue", "rlgen-gangs"]["spec"]["namespaceSelector"]
+def test_only_this_namespace_s_stages_are_let_in(objects):
+    selector = objects["ClusterQueue", "rlgen-stages"]["spec"]["namespaceSelector"]
     assert selector == {"matchLabels": {"kubernetes.io/metadata.name": "rlgen"}}
+
+
+def test_the_doctor_knows_what_argo_s_own_container_asks_for(objects):
+    """Kueue counts it beside the stage's."""
+    config = yaml.safe_load(objects["ConfigMap", "rlgen-argo-controller"]["data"]["config"])
+    asked = config["executor"]["resources"]["requests"]
+    assert {name: quantity(amount) for name, amount in asked.items()} == EXECUTOR
 
 
 def test_a_launcher_may_do_what_it_does_and_no_more(objects):

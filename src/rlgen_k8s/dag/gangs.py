@@ -7,7 +7,7 @@ from hera.shared._pydantic import APIBaseModel
 from hera.workflows import Container, Env, FieldEnv
 
 from rlgen_k8s.dag.names import GANG, JOBSET, STAGE, TASK, gang_name
-from rlgen_k8s.dag.place import Gangs, Place
+from rlgen_k8s.dag.place import Place, Queue
 from rlgen_k8s.dag.pods import (
     GRACE_SECONDS,
     POD_SECURITY,
@@ -25,19 +25,19 @@ JOB = "node"
 MASTER_PORT = 29500
 
 
-def gang_template(stage: str, image: str, shape: PodShape, place: Place, gangs: Gangs) -> Container:
+def gang_template(stage: str, image: str, shape: PodShape, place: Place, queue: Queue) -> Container:
     """The stage's template with the launcher in it, to which the stage's pod is given as a JobSet."""
     template = stage_template(stage, image, shape, place)
-    manifest = json.dumps(jobset(template, stage, shape, place, gangs), sort_keys=True, default=_plain)
+    manifest = json.dumps(jobset(template, stage, shape, place, queue), sort_keys=True, default=_plain)
     template.command = ["python", "-m", "rlgen_k8s.runners.gang"]
     template.env = [*pod_environment(image, place), Env(name=JOBSET, value=manifest)]
     template.resources, template.volumes = pod_resources(LAUNCHER), pod_volumes(LAUNCHER)
-    template.service_account_name = gangs.launcher_service_account
+    template.service_account_name = queue.launcher_service_account
     template.automount_service_account_token = True
     return template
 
 
-def jobset(template: Container, stage: str, shape: PodShape, place: Place, gangs: Gangs) -> dict[str, Any]:
+def jobset(template: Container, stage: str, shape: PodShape, place: Place, queue: Queue) -> dict[str, Any]:
     """The JobSet of `shape.nodes` pods as `template` describes one, but for their arguments, which are the launcher's.
 
     Argo fills in names as in any template. The arguments it could not: they are JSON, and this becomes JSON in JSON.
@@ -78,11 +78,10 @@ def jobset(template: Container, stage: str, shape: PodShape, place: Place, gangs
         "name": "{{workflow.name}}",
         "uid": "{{workflow.uid}}",
     }
-    queue = {"kueue.x-k8s.io/queue-name": gangs.queue, "kueue.x-k8s.io/priority-class": gangs.priority}
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
-        "metadata": {"name": name, "labels": labels | queue, "ownerReferences": [owner]},
+        "metadata": {"name": name, "labels": labels | queue.labels, "ownerReferences": [owner]},
         "spec": {
             "suspend": True,  # until Kueue admits it
             "failurePolicy": {"maxRestarts": 0},

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Gangs:
-    """What admits stages on several nodes, and who starts them."""
+class Queue:
+    """What lets stages in that ask for GPUs or run on several nodes, and who starts the latter."""
 
-    queue: str = "rlgen-gangs"
-    """Kueue's LocalQueue."""
-    priority: str = "rlgen-gangs"
+    name: str = "rlgen-stages"
+    """Of Kueue's LocalQueue."""
+    priority: str = "rlgen-stages"
     """Kueue's WorkloadPriorityClass."""
     launcher_service_account: str = "rlgen-launcher"
     """Of the launchers, which make JobSets."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of what is to wait in it."""
+        return {"kueue.x-k8s.io/queue-name": self.name, "kueue.x-k8s.io/priority-class": self.priority}
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,14 @@ class Place:
     """ConfigMap with Argo's artifact repositories, for logs and for what a person looks at."""
     artifact_repository: str = "rlgen"
     """Key in it."""
-    gangs: Gangs | None = None
-    """None: every stage runs in one pod, whatever its shape says."""
+    queue: Queue | None = None
+    """None: every stage runs in one pod, whatever its shape says, and nothing but room on a node keeps that out."""
     cache: CacheClaim | None = None
     """None: every pod fetches its weights from the store."""
 
 
-CHART = Place(gangs=Gangs(), cache=CacheClaim())
-"""What the chart installs, queues and cache included."""
+CHART = Place(queue=Queue(), cache=CacheClaim())
+"""What the chart installs, queue and cache included."""
 
 
 def workflow_name(study: str, addresses: Iterable[str]) -> str:

@@ -60,6 +60,8 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, onl
     `online` pods may reach the hub.
     """
     viewable = VIEWABLE.get(stage, ())
+    # Of several pods it is their JobSet that waits.
+    waits_in = place.queue.labels if place.queue and shape.queued and shape.nodes == 1 else {}
     return Container(
         name=stage,
         image=image,
@@ -82,7 +84,7 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, onl
         resources=pod_resources(shape),
         volumes=pod_volumes(shape, place.cache),
         annotations={EXPECTED_MINUTES: f"{shape.minutes:g}"},
-        labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"} | ({INTERNET: "true"} if online else {}),
+        labels={STAGE: stage, TASK: "{{inputs.parameters.name}}"} | ({INTERNET: "true"} if online else {}) | waits_in,
         retry_strategy=RetryStrategy(
             limit=RETRIES,
             retry_policy="Always",

@@ -61,8 +61,8 @@ def build_workflow(
         online = {node.stage for node in todo if _from_the_hub(node)}
         images = {node.stage: image_vllm for node in todo if node.on_vllm}
         templates = {
-            stage: gang_template(stage, images.get(stage, image), shape, place, place.gangs)
-            if shape.nodes > 1 and place.gangs
+            stage: gang_template(stage, images.get(stage, image), shape, place, place.queue)
+            if shape.nodes > 1 and place.queue
             else stage_template(stage, images.get(stage, image), shape, place, online=stage in online)
             for stage, shape in shapes.items()
         }

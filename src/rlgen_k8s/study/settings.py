@@ -63,6 +63,11 @@ class PodShape(BaseModel):
         4, doc="Scratch space on the node's disk: requested, and its limit.", unit="GiB", source="ours: measured", gt=0
     )
 
+    @property
+    def queued(self) -> bool:
+        """Whether Kueue lets it in, where the platform has a queue."""
+        return self.gpus > 0 or self.nodes > 1
+
 
 class Study(StageSettings):
     """One study, from base model to report. The DAG is the same for every study; only these settings differ."""

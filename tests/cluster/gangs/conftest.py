@@ -1,6 +1,7 @@
-"""Given a stage that two pods run, on a cluster with JobSet and Kueue: `make cluster QUEUES=1`, `queues.enabled=true`.
+"""Given a stage that two pods run, or one pod with GPUs, on a cluster with JobSet and Kueue: `make cluster GPUS=16
+QUEUES=1`, `queues.enabled=true`.
 
-The quota of `values/dev.yaml` lets one of the gangs below in at a time.
+The quota of `values/dev.yaml` lets one of the gangs below in at a time, and one of the pods.
 """
 
 import hashlib
@@ -26,10 +27,13 @@ from rlgen_k8s.runners.gang.jobsets import JOBSETS
 from rlgen_k8s.stages.registry import STAGES
 from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.store.manifest import Identity
+from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.settings import PodShape
 
 __all__ = ["platform"]
 SHAPE = PodShape(cpu=0.55, memory=2, disk=1, nodes=2)
+ALONE = PodShape(cpu=0.05, memory=1, disk=1, gpus=9)
+PRIORITY = "kueue.x-k8s.io/priority-class"
 SOON = 120
 # The launcher's command, once the stage is registered.
 LAUNCHER = f"""
@@ -91,11 +95,7 @@ class Gang:
 
     def counted(self, steps: int) -> bool:
         """Whether the result is bit for bit what counting makes."""
-        lines = "\n".join(f"{step} []" for step in range(steps))
-        manifest = self.cluster.store.manifest(self.address)
-        assert manifest is not None
-        files = {entry.path: entry.sha256 for entry in manifest.files}
-        return files == {"lines": hashlib.sha256(lines.encode()).hexdigest()}
+        return counted(self.cluster.store, self.address, steps)
 
     def end(self, timeout: float = 300) -> list[Json]:
         """The attempts of its launcher, after a good end."""
@@ -104,6 +104,15 @@ class Gang:
         assert self.cluster.store.manifest(self.address) is not None
         (task,) = next(node for node in ended["spec"]["templates"] if "dag" in node)["dag"]["tasks"]
         return self.cluster.attempts(self.name, task["name"])
+
+
+def counted(store: Store, address: str, steps: int) -> bool:
+    """Whether a result is bit for bit what counting makes."""
+    lines = "\n".join(f"{step} []" for step in range(steps))
+    manifest = store.manifest(address)
+    assert manifest is not None
+    files = {entry.path: entry.sha256 for entry in manifest.files}
+    return files == {"lines": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def _runs(pod: Json) -> bool:
@@ -137,7 +146,7 @@ def _in_both(template: Json, priority: str) -> None:
     variable = next(one for one in template["container"]["env"] if one["name"] == JOBSET)
     jobset = json.loads(variable["value"])
     if priority:
-        jobset["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] = priority
+        jobset["metadata"]["labels"][PRIORITY] = priority
     pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = template["container"]["command"]
     pod["containers"][0]["volumeMounts"].append(template["container"]["volumeMounts"][-1])
@@ -145,6 +154,31 @@ def _in_both(template: Json, priority: str) -> None:
     assert pod["volumes"][-1]["configMap"]["name"] == CONFIG_MAP
     variable["value"] = json.dumps(jobset)
     template["container"]["command"] = ["python", "-c", LAUNCHER]
+
+
+@pytest.fixture
+def alone(cluster: Cluster, platform: Platform) -> Iterator[Callable[..., Counting]]:
+    """Submit a workflow in which a pod with GPUs counts; what is left of it in the end is removed."""
+    counting.keep_stage_files(cluster.core, cluster.namespace)
+    made: list[Counting] = []
+
+    def submit(priority: str = "", gpus: int = ALONE.gpus, **settings: Any) -> Counting:
+        node = counting.node(shape=ALONE.model_copy(update={"gpus": gpus}), **settings)
+        manifest = counting.workflow([node], platform)
+        template = next(one for one in manifest["spec"]["templates"] if one["name"] == "counting")
+        if priority:
+            template["metadata"]["labels"][PRIORITY] = priority
+        submission = counting.announce(manifest, [node], cluster.store)
+        made.append(Counting(cluster, manifest["metadata"]["name"], node.name, node.address, submission, manifest))
+        made[-1].create()
+        return made[-1]
+
+    yield submit
+    there = cluster.names()
+    for one in made:
+        if one.name in there:
+            cluster.custom.delete_namespaced_custom_object(*cluster.workflows, one.name)
+        cluster.store.delete(one.address)
 
 
 Put = Callable[[str, str, StageSettings, Path], Node]

@@ -86,7 +86,7 @@ def place(platform: Platform) -> Place:
         service_account=platform.service_account,
         executor_service_account=platform.executor_service_account,
         store_secret=platform.store_secret,
-        gangs=platform.gangs,
+        queue=platform.stages_queue,
     )
 
 

@@ -81,6 +81,7 @@ def test_the_launcher_has_a_token_and_little_else(launcher: dict[str, Any]) -> N
     assert launcher["serviceAccountName"] == "rlgen-launcher"
     assert launcher["automountServiceAccountToken"] is True
     assert launcher["container"]["resources"]["requests"]["cpu"] == "0.1"
+    assert not [label for label in launcher["metadata"]["labels"] if "kueue" in label]
     assert "nvidia.com/gpu" not in launcher["container"]["resources"]["requests"]
 
 
@@ -94,7 +95,7 @@ def test_what_argo_fills_in_leaves_the_jobset_json(launcher: dict[str, Any]) -> 
 
 def test_nobody_but_kueue_starts_a_gang(jobset: dict[str, Any]) -> None:
     assert jobset["spec"]["suspend"] is True
-    assert jobset["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "rlgen-gangs"
+    assert jobset["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "rlgen-stages"
 
 
 def test_names_are_short_enough_for_the_hosts_of_a_gang(jobset: dict[str, Any]) -> None:

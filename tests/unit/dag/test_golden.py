@@ -45,7 +45,9 @@ def _pod(template: dict[str, Any]) -> str:
     scratch = next(volume["emptyDir"]["sizeLimit"] for volume in template["volumes"] if volume["name"] == "scratch")
     command = " ".join([*container["command"], *container["args"][:1]])
     gpus = asked.get("nvidia.com/gpu", 0)
-    return f"{command}: {asked['cpu']} cores, {asked['memory']}, {gpus} GPUs, {scratch} of scratch"
+    queue = template.get("metadata", {}).get("labels", {}).get("kueue.x-k8s.io/queue-name")
+    waits = f", waits in {queue}" if queue else ""
+    return f"{command}: {asked['cpu']} cores, {asked['memory']}, {gpus} GPUs, {scratch} of scratch{waits}"
 
 
 @pytest.mark.parametrize("name", [name for name in study_names() if name.startswith("full-")])

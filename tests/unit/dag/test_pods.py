@@ -1,13 +1,14 @@
 """The workflow as a cluster sees it, and the part of it that the local runner leaves alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from rlgen_k8s.dag.names import POD_ONLY
 from rlgen_k8s.dag.nodes import plan
-from rlgen_k8s.dag.place import Place, workflow_name
+from rlgen_k8s.dag.place import Place, Queue, workflow_name
 from rlgen_k8s.dag.pods import RETRY_WHEN
 from rlgen_k8s.dag.workflow import build_workflow
 from rlgen_k8s.runners.local.expressions import holds
@@ -104,6 +105,18 @@ def test_the_stream_is_told_into_how_many_processes_to_divide_its_work_and_its_k
     assert told[1]["stream"]["RLGEN_PROCESSES"]["value"] == "2"
     assert all("RLGEN_PROCESSES" not in found for found in told[0].values())
     assert [node.address for node in plan(alone)] == [node.address for node in plan(shared)]
+
+
+def test_a_pod_that_asks_for_gpus_and_no_other_waits_in_the_queue_of_the_place(study):
+    def queued(place):
+        made = yaml.safe_load(build_workflow(study, plan(study), place=place).to_yaml())["spec"]["templates"]
+        labels = {one["name"]: one.get("metadata", {}).get("labels", {}) for one in made if "container" in one}
+        return {name: found for name, found in labels.items() if any("kueue" in label for label in found)}
+
+    [(stage, labels)] = queued(replace(PLACE, queue=Queue("ours", "urgent"))).items()
+    assert stage == "grpo"
+    assert labels["kueue.x-k8s.io/queue-name"] == "ours" and labels["kueue.x-k8s.io/priority-class"] == "urgent"
+    assert queued(PLACE) == {}
 
 
 def test_image_and_its_digest_are_those_of_the_place(templates):

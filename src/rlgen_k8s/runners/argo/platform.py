@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from kubernetes.client import ApiException
 
-from rlgen_k8s.dag.place import CacheClaim, Gangs
+from rlgen_k8s.dag.place import CacheClaim, Queue
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import Cluster, read, talking
 from rlgen_k8s.runners.argo.forward import forward, is_service
@@ -43,7 +43,7 @@ class Platform:
     chart_version: str
     launcher_service_account: str
     queue: str
-    """Of gangs; empty where the platform takes none."""
+    """Kueue's LocalQueue; empty where there is none."""
     queue_priority: str
     cache: str
     """Claim of the nodes' caches; empty where there are none."""
@@ -52,9 +52,9 @@ class Platform:
     """Tells this platform from every other one that may share the store."""
 
     @property
-    def gangs(self) -> Gangs | None:
+    def stages_queue(self) -> Queue | None:
         """What the workflow needs to know of it."""
-        return Gangs(self.queue, self.queue_priority, self.launcher_service_account) if self.queue else None
+        return Queue(self.queue, self.queue_priority, self.launcher_service_account) if self.queue else None
 
     @property
     def cache_claim(self) -> CacheClaim | None:

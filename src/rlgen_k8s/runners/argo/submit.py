@@ -126,7 +126,7 @@ def _send(
             service_account=platform.service_account,
             executor_service_account=platform.executor_service_account,
             store_secret=platform.store_secret,
-            gangs=platform.gangs,
+            queue=platform.stages_queue,
             cache=platform.cache_claim,
         ),
         name=name,

@@ -1,7 +1,7 @@
-"""Why a gang is not let in, as Kueue says."""
+"""Why a gang or a pod is not let in, as Kueue says."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rlgen_k8s.runners.argo.api import Cluster, Kind, read
 
@@ -25,11 +25,11 @@ def workloads(cluster: Cluster) -> Sequence[Object]:
     return found
 
 
-def reason(workloads: Sequence[Object], jobset: str) -> str:
-    """Why the workload of a JobSet has no quota, in a line; empty if it has, or if Kueue has not looked at it yet."""
+def reason(workloads: Sequence[Object], kind: Literal["JobSet", "Pod"], name: str) -> str:
+    """Why the workload of an object has no quota, in a line; empty if it has, or if Kueue has not looked at it yet."""
     for workload in workloads:
         owners = workload["metadata"].get("ownerReferences", ())
-        if any(owner["kind"] == "JobSet" and owner["name"] == jobset for owner in owners):
+        if any((owner["kind"], owner["name"]) == (kind, name) for owner in owners):
             for condition in workload.get("status", {}).get("conditions", ()):
                 if condition["type"] == "QuotaReserved" and condition["status"] == "False":
                     return " ".join(f"for quota: {condition['message']}".split())

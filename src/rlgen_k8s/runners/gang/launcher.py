@@ -13,10 +13,10 @@ from urllib3.exceptions import HTTPError
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.runners.argo.api import Cluster
 from rlgen_k8s.runners.argo.observe import observe
+from rlgen_k8s.runners.argo.workloads import hopeless, reason, workloads
 from rlgen_k8s.runners.gang.ending import Object, ended, gpu_seconds, members, outcome
 from rlgen_k8s.runners.gang.jobsets import JOBSETS, make_or_adopt, pods, remove
 from rlgen_k8s.runners.gang.log import copied_log
-from rlgen_k8s.runners.gang.queue import hopeless, reason, workloads
 from rlgen_k8s.stages.frame.budget import spend
 from rlgen_k8s.stages.frame.ending import TerminatedError, leave_message
 from rlgen_k8s.stages.frame.progress import Progress, progress_of
@@ -98,7 +98,7 @@ def _waits(cluster: Cluster, jobset: Object, before: str) -> str:
     if not jobset.get("spec", {}).get("suspend"):
         return ""
     try:
-        return reason(workloads(cluster), jobset["metadata"]["name"]) or before
+        return reason(workloads(cluster), "JobSet", jobset["metadata"]["name"]) or before
     except (ApiException, HTTPError):
         return before
 

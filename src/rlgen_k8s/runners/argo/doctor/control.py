@@ -15,6 +15,7 @@ from kubernetes.client import (
 from rlgen_k8s.runners.argo.api import TIMEOUT, Cluster, explain, read
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 from rlgen_k8s.runners.argo.workflows import GROUP, PLURAL, VERSION
+from rlgen_k8s.runners.argo.workloads import WORKLOADS
 
 CONTROLLER = "app.kubernetes.io/component in (argo-controller, workflow-controller)"
 """Label of the controller's pods, by our chart and by Argo's."""
@@ -26,6 +27,8 @@ RIGHTS = (
     ("", "configmaps", "", "get"),
 )
 """Group, resource, subresource, verb: what the commands use."""
+QUEUE_RIGHTS = ((WORKLOADS.group, WORKLOADS.plural, "", "list"),)
+"""The same where there is a queue, of which `watch` tells."""
 
 
 def api(cluster: Cluster) -> Check:
@@ -98,8 +101,9 @@ def _ready(pod: Mapping[str, Any]) -> bool:
 def rights(situation: Situation) -> Check:
     """What this user may do."""
     review = AuthorizationV1Api(situation.cluster.client)
+    needed = (*RIGHTS, *(QUEUE_RIGHTS if situation.platform.queue else ()))
     missing = []
-    for group, resource, subresource, verb in RIGHTS:
+    for group, resource, subresource, verb in needed:
         attributes = V1ResourceAttributes(
             namespace=situation.cluster.namespace, group=group, resource=resource, subresource=subresource, verb=verb
         )
@@ -109,7 +113,7 @@ def rights(situation: Situation) -> Check:
             missing.append(f"{verb} {'/'.join(filter(None, (resource, subresource)))}")
     if missing:
         return Check("rights", False, f"you may not {', '.join(missing)}; ask whoever runs the cluster for these")
-    return Check("rights", True, f"you may do all {len(RIGHTS)} things that the commands do")
+    return Check("rights", True, f"you may do all {len(needed)} things that the commands do")
 
 
 def security(situation: Situation) -> Check:

@@ -1,4 +1,4 @@
-"""Whether Kueue can ever admit the stages that run on several nodes."""
+"""Whether Kueue can ever let the stages in that ask for GPUs or run on several nodes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,53 +10,64 @@ from rlgen_k8s.runners.argo.api import read
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 from rlgen_k8s.runners.argo.doctor.room import GIB, requests, shapes
 from rlgen_k8s.runners.quantity import quantity
+from rlgen_k8s.study.settings import PodShape
 
 KUEUE = ("kueue.x-k8s.io", "v1beta2")
+EXECUTOR = {"cpu": 0.01, "memory": 32 * 2.0**20}
+"""What Argo's own container asks for beside the stage's, as the chart says; in the pods of a gang there is none."""
 
 
-def gangs(situation: Situation) -> Check:
-    """The namespace's queue lets every gang in, once it is empty."""
-    asked = {stage: shape.nodes for stage, shape in shapes(situation.todo).items() if shape.nodes > 1}
-    if not asked:
-        return Check("gangs", True, "no stage runs on several nodes")
+def queue(situation: Situation) -> Check:
+    """The namespace's queue lets every stage in, once it is empty."""
+    queued = {stage: shape for stage, shape in shapes(situation.todo).items() if shape.queued}
+    if not queued:
+        return Check("queue", True, "no stage asks for GPUs or runs on several nodes")
     if not situation.platform.queue:
-        named = ", ".join(f"pods.{stage}.nodes={nodes}" for stage, nodes in asked.items())
+        named = ", ".join(f"pods.{stage}.nodes={shape.nodes}" for stage, shape in queued.items() if shape.nodes > 1)
+        if not named:
+            return Check("queue", True, "none: pods start wherever a node has GPUs free")
         said = f"{named}, but the platform has no queue; install it with queues.enabled=true, or set nodes to 1"
-        return Check("gangs", False, said)
+        return Check("queue", False, said)
     custom, namespace = situation.cluster.custom, situation.cluster.namespace
     try:
         local = read(custom.get_namespaced_custom_object, *KUEUE, namespace, "localqueues", situation.platform.queue)
-        queue = read(custom.get_cluster_custom_object, *KUEUE, "clusterqueues", local["spec"]["clusterQueue"])
+        found = read(custom.get_cluster_custom_object, *KUEUE, "clusterqueues", local["spec"]["clusterQueue"])
     except ApiException as error:
         if error.status not in (403, 404):
             raise
         if error.status == 403:
-            return Check("gangs", None, "you may not look at Kueue's queues: cannot tell whether gangs are let in")
-        return Check("gangs", False, f"queue {situation.platform.queue}: not there; run `make install` again")
-    return gangs_verdict(queue, situation.todo)
+            return Check("queue", None, f"you may not look at Kueue's queues: cannot tell about {', '.join(queued)}")
+        return Check("queue", False, f"queue {situation.platform.queue}: not there; run `make install` again")
+    return queue_verdict(found, situation.todo)
 
 
-def gangs_verdict(queue: Mapping[str, Any], todo: Iterable[Node]) -> Check:
-    """What a ClusterQueue's quota is against what all pods of a gang ask for together."""
+def queue_verdict(queue: Mapping[str, Any], todo: Iterable[Node]) -> Check:
+    """What a ClusterQueue's quota is against what a stage's pod, or all pods of a gang together, ask for."""
     has = _quota(queue)
-    short = []
-    for stage, shape in shapes(todo).items():
-        if shape.nodes == 1:
-            continue
-        for name, of_one in requests(shape).items():
-            if shape.nodes * of_one > has.get(name, 0.0):
-                short.append(f"{stage}: {_shown(name, shape.nodes * of_one)}, of {_shown(name, has.get(name, 0.0))}")
+    short = [
+        f"{stage}: {_shown(name, amount)}, of {_shown(name, has.get(name, 0.0))}"
+        for stage, shape in shapes(todo).items()
+        if shape.queued
+        for name, amount in _asked(shape).items()
+        if amount > has.get(name, 0.0)
+    ]
     name = queue["metadata"]["name"]
     if short and queue["spec"].get("cohortName"):
-        return Check("gangs", None, f"only with what ClusterQueue {name} can borrow: {'; '.join(short)}")
+        return Check("queue", None, f"only with what ClusterQueue {name} can borrow: {'; '.join(short)}")
     if short:
         said = f"can never be let in by ClusterQueue {name}: {'; '.join(short)}; ask for more, or for less in pods"
-        return Check("gangs", False, said)
-    return Check("gangs", True, f"ClusterQueue {name} has room for each")
+        return Check("queue", False, said)
+    return Check("queue", True, f"ClusterQueue {name} has room for each stage that waits in it")
+
+
+def _asked(shape: PodShape) -> dict[str, float]:
+    """What Kueue counts of a stage."""
+    beside = EXECUTOR if shape.nodes == 1 else {}
+    return {name: shape.nodes * amount + beside.get(name, 0.0) for name, amount in requests(shape).items()}
 
 
 def _quota(queue: Mapping[str, Any]) -> dict[str, float]:
-    """By resource, the most that one flavor has: a gang's pods get all of a resource from one."""
+    """By resource, the most that one flavor has: a stage's pods get all of a resource from one."""
     most: dict[str, float] = {}
     for group in queue["spec"].get("resourceGroups", ()):
         for flavor in group["flavors"]:
