@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from kubernetes.client import AdmissionregistrationV1Api
 from tests.cluster.argo.test_watch import Watching
 from tests.cluster.faults.test_lost_attempts import AGE, GONE
 from tests.cluster.gangs.conftest import counted
@@ -69,6 +70,17 @@ def test_quota_that_can_never_be_enough_is_said_before_submission(cluster, seed)
         assert "sft: 18 nvidia.com/gpu, of 16 nvidia.com/gpu" in said, said
         assert "evaluate: 17 nvidia.com/gpu, of 16 nvidia.com/gpu" in said, said
     assert cluster.names() == before
+
+
+def test_a_kueue_that_is_away_keeps_out_no_pod_but_those_that_name_a_queue(cluster):
+    """Its webhooks refuse when they are not reached."""
+    api = AdmissionregistrationV1Api(cluster.core.api_client)
+    kinds = {"pods", "deployments", "statefulsets", "jobs"}
+    for listed in (api.list_mutating_webhook_configuration(), api.list_validating_webhook_configuration()):
+        [found] = [one for one in listed.items if one.metadata.name.startswith("kueue-")]
+        [seen] = [one for one in found.webhooks if kinds & {kind for rule in one.rules for kind in rule.resources}]
+        [label] = seen.object_selector.match_expressions
+        assert (label.key, label.operator) == ("kueue.x-k8s.io/queue-name", "Exists")
 
 
 def pods_of(cluster, work):
