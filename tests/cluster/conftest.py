@@ -1,4 +1,4 @@
-"""The current cluster with the platform installed, as tests use it: `make test-cluster` brings both up."""
+"""The current cluster as tests use it: `make cluster`, `make images` and `make install` come first."""
 
 import itertools
 import json

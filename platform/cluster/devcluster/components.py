@@ -94,13 +94,6 @@ COMPONENTS = {
             own_tree=True,
         ),
         Component("minio", "github.com/minio/minio", ("github.com/minio/minio",), ("minio",)),
-        Component(
-            "kubeconform",
-            "github.com/yannh/kubeconform",
-            ("github.com/yannh/kubeconform/cmd/kubeconform",),
-            ("kubeconform",),
-            ("main.version",),
-        ),
         Component("jobset", "sigs.k8s.io/jobset", (".",), ("jobset",), own_tree=True, keeps=("config",)),
         Component(
             "kueue",

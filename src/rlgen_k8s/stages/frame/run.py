@@ -54,7 +54,7 @@ def run_task(task: Task, environ: Mapping[str, str]) -> int:
 def _make(task: Task, store: Store, environ: Mapping[str, str]) -> int:
     stage, memory = task.stage.name, environ.get("RLGEN_MEMORY", "?")
     # What is read should nothing here live to say more.
-    leave_message(f"killed; if for want of memory, raise pods.{stage}.memory (now {memory} GiB)")
+    leave_message(f"killed; if out of memory, raise pods.{stage}.memory (now {memory} GiB)")
     line, began, kills = Lifeline(), time.monotonic(), oom_kills()
     gang = gang_of(environ)
     if gang.helps:  # silent while it works: the first pod's watch and the JobSet see to its end
