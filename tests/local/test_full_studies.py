@@ -3,6 +3,8 @@
 The numbers are those of the paper's sections named beside them; where the paper is silent, of docs/study.md.
 """
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -26,6 +28,17 @@ STUDIES = {"full-qwen25": "Qwen/Qwen2.5-7B", "full-qwen3": "Qwen/Qwen3-4B-Base"}
 PROBLEMS = 47_000  # A.2
 FIFTHS = 5  # 5.2: a checkpoint every 1/5 epoch
 
+LLAMAFACTORY = {
+    "stage": "sft",
+    "finetuning_type": "full",  # 4: full-parameter tuning
+    "learning_rate": 5e-5,  # docs/study.md
+    "num_train_epochs": 1.0,  # A.3
+    "per_device_train_batch_size": 1,  # of 8 processes
+    "gradient_accumulation_steps": 16,  # A.3: 128 together
+    "cutoff_len": 17_408,
+    "bf16": True,
+    "zero": 3,
+}
 VERL = {
     "algorithm.adv_estimator": "grpo",  # A.3
     "algorithm.use_kl_in_reward": False,  # A.3: KL off
@@ -97,21 +110,69 @@ def test_the_teacher_answers_as_its_card_says_on_every_shard(nodes: dict[str, No
         assert (told["temperature"], told["top_p"], told["top_k"]) == (0.6, 0.95, 20)  # Qwen3-32B's card, thinking
 
 
-def test_llamafactory_is_told_every_number(nodes: dict[str, Node]) -> None:
-    settings = nodes["sft"].settings
-    assert isinstance(settings, SftSettings)
-    config = training_config(
-        settings, model=Path("/m"), traces=Path("/t"), output=Path("/o"), resume_from=None, on_gpu=True
+COMPOSE = """
+import json, sys
+from llamafactory.hparams import get_train_args
+for config in json.load(open(sys.argv[1])):
+    try:
+        model, data, training, finetuning, _ = get_train_args(config)
+    except ValueError as error:
+        print("composed:", json.dumps(str(error)))
+        continue
+    every = {**vars(model), **vars(data), **vars(finetuning), **vars(training)}
+    every["zero"] = training.hf_deepspeed_config.config["zero_optimization"]["stage"]
+    print("composed:", json.dumps({name: every[name] for name in json.loads(sys.argv[2])}, default=str))
+"""
+
+
+def composed(folder: Path, *configs: dict[str, Any]) -> list[Any]:
+    """What LLaMA-Factory's own parser makes of each configuration, or what it says against it.
+
+    As torchrun starts it, for it takes DeepSpeed in no other way; one process stands for all.
+    """
+    program, given = folder / "compose.py", folder / "configs.json"
+    program.write_text(COMPOSE)
+    given.write_text(json.dumps(configs))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", str(program)]
+    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [*command, str(given), json.dumps(list(LLAMAFACTORY))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    together = config["per_device_train_batch_size"] * config["gradient_accumulation_steps"] * settings.processes
-    assert together == 128  # A.3
-    assert (config["learning_rate"], config["num_train_epochs"]) == (5e-5, 1.0)  # docs/study.md; A.3
-    assert (config["stage"], config["finetuning_type"]) == ("sft", "full")  # 4: full-parameter tuning
-    assert config["bf16"] is True
-    assert config["deepspeed"]["zero_optimization"]["stage"] == 3
-    steps = total_steps(PROBLEMS, settings.batch, settings.epochs)
-    assert save_points(steps) == [74, 147, 221, 294, 368]  # 368 steps: each within half a step of a fifth
-    assert len(save_points(steps)) == FIFTHS
+    lines = [line.removeprefix("composed: ") for line in done.stdout.splitlines() if line.startswith("composed: ")]
+    assert len(lines) == len(configs), done.stdout + done.stderr
+    return [json.loads(line) for line in lines]
+
+
+def sft_of(name: str) -> SftSettings:
+    settings = next(node.settings for node in plan(load_study(name)) if node.name == "sft")
+    assert isinstance(settings, SftSettings)
+    return settings
+
+
+def test_llamafactory_composes_every_number(tmp_path: Path) -> None:
+    """With its own parser, which refuses a key that it does not know."""
+    every = [sft_of(name) for name in STUDIES]
+    configs = [
+        training_config(
+            settings, model=Path("/m"), traces=Path("/t"), output=tmp_path / "out", resume_from=None, on_gpu=True
+        )
+        | {"use_cpu": True}  # where there is no GPU, bf16 is taken only from who says so
+        for settings in every
+    ]
+
+    *found, refused = composed(tmp_path, *configs, configs[0] | {"learning_rat": 5e-5})
+
+    for settings, told in zip(every, found, strict=True):
+        assert told == LLAMAFACTORY
+        assert told["per_device_train_batch_size"] * told["gradient_accumulation_steps"] * settings.processes == 128
+        steps = total_steps(PROBLEMS, settings.batch, settings.epochs)
+        assert save_points(steps) == [74, 147, 221, 294, 368]  # 368 steps: each within half a step of a fifth
+        assert len(save_points(steps)) == FIFTHS
+    assert "learning_rat" in refused
 
 
 def test_verl_composes_every_number(nodes: dict[str, Node]) -> None:
