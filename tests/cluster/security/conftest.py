@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from tests.cluster.rights import as_account
 
 from rlgen_k8s.runners.argo.api import connect
 from rlgen_k8s.runners.argo.platform import Platform, read_platform
@@ -63,8 +64,4 @@ def executor_token(cluster: Any, platform: Platform) -> str:
 @pytest.fixture(scope="session")
 def executor(cluster: Any, executor_token: str) -> client.ApiClient:
     """The API server as Argo's containers in a stage's pod see it."""
-    ours = cluster.core.api_client.configuration
-    settings = client.Configuration(host=ours.host)
-    settings.ssl_ca_cert = ours.ssl_ca_cert
-    settings.api_key = {"authorization": f"Bearer {executor_token}"}
-    return client.ApiClient(settings)
+    return as_account(cluster.core.api_client, executor_token)

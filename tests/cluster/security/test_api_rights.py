@@ -5,11 +5,10 @@ import json
 import pytest
 from kubernetes import client
 from kubernetes.client import ApiException
+from tests.cluster.rights import rights
 
 pytestmark = pytest.mark.timeout(400)
 RESULTS = ("argoproj.io", "v1alpha1", "workflowtaskresults")
-# What everybody who has a name may ask: who am I, what may I.
-ASKING = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 GET = """
 import json, os, ssl, sys, urllib.error, urllib.request
 context = ssl._create_unverified_context()
@@ -41,22 +40,12 @@ def test_given_a_stage_when_it_asks_for_secrets_or_for_another_namespace_then_it
     assert set(said) <= {"401", "403"}
 
 
-def rules(executor, namespace):
-    """What the executor's account may do in a namespace, as the API server sums it up."""
-    review = client.V1SelfSubjectRulesReview(spec=client.V1SelfSubjectRulesReviewSpec(namespace=namespace))
-    status = client.AuthorizationV1Api(executor).create_self_subject_rules_review(review).status
-    assert not status.incomplete, status.evaluation_error
-    return [rule for rule in status.resource_rules if not set(rule.resources) <= ASKING]
-
-
 def test_given_the_executors_token_then_it_may_report_results_and_nothing_else_anywhere(cluster, executor):
     namespaces = [one.metadata.name for one in cluster.core.list_namespace().items]
 
-    may = {name: rules(executor, name) for name in namespaces}
+    may = {name: rights(executor, name) for name in namespaces}
 
-    [rule] = may.pop(cluster.namespace)
-    assert (rule.api_groups, rule.resources) == (["argoproj.io"], ["workflowtaskresults"])
-    assert set(rule.verbs) == {"create", "patch"}
+    assert may.pop(cluster.namespace) == {"workflowtaskresults.argoproj.io": {"create", "patch"}}
     assert may, "expected other namespaces beside the platform's"
     assert not any(may.values()), may
 
