@@ -49,8 +49,16 @@ class Cluster:
 
     def rlgen(self, *arguments: str, code: int | None = 0, timeout: float = 600) -> str:
         """Run `rlgen` as a user does; its output. Fails unless it ends with `code` (None: any)."""
+        return self.run(str(RLGEN), *arguments, code=code, timeout=timeout)
+
+    def make(self, *arguments: str, timeout: float = 600) -> str:
+        """Run `make` as a user does, whatever `make` these tests run in; its output."""
+        return self.run("env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", "make", *arguments, timeout=timeout)
+
+    def run(self, *command: str, code: int | None = 0, timeout: float = 600) -> str:
+        """Run a command in the repository with the store's keys; its output. Fails unless it ends with `code`."""
         done = subprocess.run(
-            [RLGEN, *arguments],
+            command,
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -59,15 +67,19 @@ class Cluster:
             check=False,
         )
         text = done.stdout + done.stderr
-        assert code is None or done.returncode == code, f"rlgen {' '.join(arguments)}: exit {done.returncode}\n{text}"
+        assert code is None or done.returncode == code, f"{' '.join(command)}: exit {done.returncode}\n{text}"
         return text
 
     def submit(self, *settings: str, study: str = "tiny", until: tuple[str, ...] = ()) -> str:
         """Submit a study with `field=value` settings and return its workflow's name."""
         options = [word for pair in settings for word in ("--set", pair)]
         options += [word for task in until for word in ("--until", task)]
-        name, _, said = self.rlgen("submit", study, *options).partition(": ")
-        assert said.startswith("submitted"), f"{name}: {said}"
+        return self.created(self.rlgen("submit", study, *options))
+
+    def created(self, said: str) -> str:
+        """The name of the workflow that a submission says it created."""
+        name, _, rest = said.partition(": ")
+        assert rest.startswith("submitted"), said
         self.submitted.append(name)
         return name
 

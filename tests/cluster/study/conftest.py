@@ -29,6 +29,8 @@ MADE_HERE = (
 )
 """Not taken from a study that ran on this machine, where there is one: a task of each stage that a rehearsal does not
 run on the cluster (it takes the tiny study's results in its turn), and what a person looks at."""
+MOVING = ("model", "traces", "sft", "grpo", "crosscoder", "stream", "evaluate", "intervene")
+"""Stages that say how far they are for long enough that Argo hears it before they end."""
 PATIENCE = 40 * 60
 
 
@@ -39,6 +41,8 @@ class Submitted:
     name: str
     workflow: dict[str, Any]
     hits: tuple[str, ...]
+    watched: str
+    """What following it printed."""
 
 
 def put_shared_results(folder: Path, store) -> None:
@@ -78,11 +82,12 @@ def page(address: str) -> str:
 
 @pytest.fixture(scope="session")
 def submitted(cluster) -> Submitted:
-    """`rlgen submit tiny`, to its end."""
+    """The README's `make submit WF=tiny` and `make watch`, to its end."""
     shared = os.environ.get("RLGEN_SHARED_STUDY")
     if shared:
         put_shared_results(Path(shared) / ".rlgen/store", cluster.store)
     hits = tuple(node.name for node in plan(load_study("tiny")) if cluster.store.manifest(node.address))
-    name = cluster.submit()
-    print(cluster.rlgen("watch", name, timeout=PATIENCE))
-    return Submitted(name, cluster.workflow(name), hits)
+    name = cluster.created(cluster.make("submit", "WF=tiny"))
+    watched = cluster.make("watch", f"NAME={name}", timeout=PATIENCE)
+    print(watched)
+    return Submitted(name, cluster.workflow(name), hits, watched)

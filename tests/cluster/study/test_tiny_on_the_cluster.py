@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests.cluster.study.conftest import outputs_of, page, parent_and_tasks
+from tests.cluster.study.conftest import MOVING, outputs_of, page, parent_and_tasks
 
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.runners.argo.api import connect
@@ -29,7 +29,13 @@ def test_every_task_succeeds_and_shows_its_progress(submitted, nodes):
         assert tries[-1]["phase"] == "Succeeded", node.name
         done, total = map(int, tries[-1]["progress"].split("/"))
         assert done == total
+        assert total > 1 or node.stage not in MOVING, f"{node.name}: Argo's own 1/1"
         assert "cpu" in tries[-1]["resourcesDuration"]
+
+
+def test_watch_says_how_far_tasks_are_while_they_run(submitted):
+    told = re.findall(r"^[\d:]+  (\S+) +(\d+)/(\d+)  ", submitted.watched, re.M)
+    assert [task for task, done, total in told if 0 < int(done) < int(total)], submitted.watched
 
 
 def test_every_result_is_whole_and_says_which_image_made_it(submitted, nodes, cluster, tmp_path):
