@@ -75,8 +75,8 @@ cluster-down: ## Stop it; nothing of it is left running
 images: environment ## Build the images and push them to REGISTRY (default: the development cluster's)
 	@images/build
 
-install: ## Install or upgrade the platform on the current cluster (VALUES=dev|gpu-box|production)
-	@platform/install
+install: ## Install or upgrade the platform on the current cluster (VALUES=dev|gpu-box|production or a file; SET=minio.size=2Ti)
+	@platform/install $(settings)
 
 uninstall: ## Remove the platform; its data stay
 	@platform/uninstall
