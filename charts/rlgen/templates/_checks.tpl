@@ -43,7 +43,7 @@
 {{- end -}}
 {{- range $kind, $project := dict "kueue.x-k8s.io/v1beta2/ClusterQueue" "Kueue" "jobset.x-k8s.io/v1alpha2/JobSet" "JobSet" -}}
 {{- if and $v.queues.enabled $cluster (not ($.Capabilities.APIVersions.Has $kind)) -}}
-{{- fail (printf "queues.enabled and this cluster has no %s: install %s (on the development cluster: make cluster QUEUES=1), or set queues.enabled=false" $kind $project) -}}
+{{- fail (printf "queues.enabled and this cluster has no %s: run platform/queues (on the development cluster: make cluster QUEUES=1), or set queues.enabled=false" $project) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

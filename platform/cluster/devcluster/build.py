@@ -52,11 +52,16 @@ def _build(component: Component) -> None:
         out.rename(component.folder)
 
 
+def module_folder(component: Component) -> Path:
+    """The component's module as it was published, checked against go.sum."""
+    return Path(json.loads(_go(["mod", "download", "-json", component.module], component.source))["Dir"])
+
+
 def _tree(component: Component, work: Path) -> Path:
     """Where to build."""
     if not component.own_tree:
         return component.source
-    module = Path(json.loads(_go(["mod", "download", "-json", component.module], component.source))["Dir"])
+    module = module_folder(component)
     return _argo_tree(module, work) if component.name == "argo" else module
 
 
