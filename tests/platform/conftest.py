@@ -23,12 +23,14 @@ Command = Callable[..., Ended]
 
 @pytest.fixture
 def command() -> Command:
-    """Run platform/cluster/<name>, with changes to its environment, maybe as another user than root."""
+    """Run platform/cluster/<name> without Docker, with changes to its environment, maybe as another user
+    than root, or behind the command `within`."""
 
-    def run(name: str, *arguments: str, user: int = 0, **changes: str) -> Ended:
+    def run(name: str, *arguments: str, user: int = 0, within: tuple[str, ...] = (), **changes: str) -> Ended:
         other = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
-        line = [*other, COMMANDS / name, *arguments]
-        done = subprocess.run(line, env=os.environ | changes, capture_output=True, text=True, timeout=1500)
+        line = [*within, *other, COMMANDS / name, *arguments]
+        environment = os.environ | {"KIND": "0"} | changes
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=1500)
         return Ended(done.returncode, done.stdout, done.stderr.splitlines())
 
     return run

@@ -1,6 +1,7 @@
 """What a machine lacks is said at once, a line each, with exit code 2, and nothing is started."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,6 +27,11 @@ def port_of_etcd() -> Iterator[None]:
             taken.bind(("127.0.0.1", 2379))
             taken.listen()
         yield
+
+
+def mounted(command: str) -> tuple[str, ...]:
+    """To run behind: the mount is seen by that process alone."""
+    return ("unshare", "--mount", "sh", "-c", f'{command} && exec "$@"', "-")
 
 
 def started(elsewhere: dict[str, str]) -> list[Path]:
@@ -100,6 +106,50 @@ def test_missing_go_is_said_before_anything_is_started(command, elsewhere, port_
     assert ended.code == 2
     assert "error: go: expected 1.26 or later on PATH, found none; install it from https://go.dev/dl" in ended.errors
     assert not started(elsewhere)
+
+
+def test_too_little_memory_is_named_with_what_is_expected(command, elsewhere, port_of_etcd, tmp_path):
+    small = tmp_path / "meminfo"
+    small.write_text(re.sub(r"(MemTotal: +)\d+", rf"\g<1>{6 << 20}", Path("/proc/meminfo").read_text()))
+    ended = command("up", within=mounted(f"mount --bind {small} /proc/meminfo"), **elsewhere)
+    assert ended.code == 2
+    assert "error: memory: 6.0 GiB, expected 10 GiB; take a larger machine" in ended.errors
+
+
+def test_control_groups_that_are_not_mounted_are_named(command, elsewhere, port_of_etcd):
+    ended = command("up", within=mounted("mount -t tmpfs tmpfs /sys/fs/cgroup"), **elsewhere)
+    assert ended.code == 2
+    assert "error: control groups: no cpu, cpuset, memory, pids under /sys/fs/cgroup; mount them" in ended.errors
+
+
+def test_a_kernel_without_packet_filter_is_named(command, elsewhere, port_of_etcd, tmp_path):
+    # What iptables says there.
+    program = tmp_path / "iptables"
+    program.write_text("#!/bin/sh\necho 'iptables: Failed to initialize nft: Protocol not supported' >&2\nexit 1\n")
+    program.chmod(0o755)
+    ended = command("up", **elsewhere | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert ended.code == 2
+    lines = [line for line in ended.errors if line.startswith("error: packet filter: ")]
+    assert [line.split("`")[1] for line in lines] == ["iptables -w -t nat -L -n", "iptables -w -t filter -L -n"]
+    assert all(line.endswith("Protocol not supported'; the kernel needs nf_tables and nat") for line in lines)
+
+
+def test_a_network_that_is_taken_is_named_with_who_has_it(command, elsewhere):
+    alone = ("unshare", "--net", "sh", "-c", 'ip link set lo up && ip route add 10.244.0.0/16 dev lo && exec "$@"', "-")
+    ended = command("up", within=alone, **elsewhere)
+    assert ended.code == 2
+    assert "error: network 10.244.0.0/24: the cluster needs it, and 10.244.0.0/16 is routed to lo" in ended.errors
+    assert not started(elsewhere)
+
+
+def test_where_starting_was_refused_removing_leaves_the_machine_alone(command, elsewhere, port_of_etcd):
+    assert command("up", **elsewhere).code == 2
+    # Away from the network, pods and cache of a cluster that may run.
+    away = ("mount -t tmpfs tmpfs /sys/fs/cgroup", "mount -t tmpfs tmpfs /var/lib")
+    within = (*mounted(" && ".join((*away, "ip address add 10.245.0.1/32 dev lo"))), "sh", "-c", '"$0" && ip address')
+    ended = command("down", within=("unshare", "--net", *within), **elsewhere)
+    assert (ended.code, ended.out.splitlines()[0]) == (0, "cluster rlgen-dev: not there")
+    assert "10.245.0.1/32" in ended.out
 
 
 @pytest.mark.parametrize("value", ["many", "-1", "1.5"])

@@ -107,4 +107,6 @@ COMPONENTS = {
     )
 }
 NEEDED_BY_CLUSTER = ("kube", "etcd", "coredns", "agent", "registry")
+NEEDED_BY_PLATFORM = ("helm", "argo", "minio")
+"""By `make images` and `make install`."""
 NEEDED_BY_QUEUES = ("jobset", "kueue")

@@ -27,6 +27,11 @@ def remember_machine() -> None:
         _ABSENT.write_text(json.dumps([str(folder) for folder in _FOLDERS if not folder.exists()]))
 
 
+def was_started() -> bool:
+    """Whether a cluster of this state folder has touched the machine; `up` may have refused before it did."""
+    return _ABSENT.exists()
+
+
 def end_pods() -> None:
     """Kill what runs in pods, and containerd's shims, which outlive it; then wait until none is left."""
     until = time.monotonic() + _PATIENCE

@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from devcluster.build import lacking_go, missing
-from devcluster.components import NEEDED_BY_CLUSTER
 from devcluster.output import UserError, step
 from devcluster.paths import CACHE, CGROUPS, NODE_IP, PODS, SERVICES, STATE
 from devcluster.processes import Service, alive, running_as_it_should
@@ -19,6 +18,8 @@ from devcluster.processes import Service, alive, running_as_it_should
 GIB = 1 << 30
 SPACE_TO_RUN = 15 * GIB
 SPACE_TO_BUILD = 12 * GIB
+MEMORY_TO_RUN = 10 * GIB
+"""Of the tiny study GRPO asks for 8 GiB, and the platform for one."""
 PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -57,23 +58,24 @@ def install_packages(cni_plugins: tuple[Path, ...]) -> None:
                 raise UserError(f"apt-get {' '.join(command)}: {(done.stderr.strip() or 'no output').splitlines()[-1]}")
 
 
-def require_machine(services: tuple[Service, ...]) -> None:
-    """Refuse with a line for each thing that is missing or taken."""
+def require_machine(services: tuple[Service, ...], components: tuple[str, ...]) -> None:
+    """Refuse with a line for each thing that is missing or taken; `components` are what is to be built."""
     to_start = [service for service in services if not running_as_it_should(service)]
-    problems = [*_go(), *_space(), *_cgroups(), *_overlay(), *_tables(), *_ports(to_start), *_routes()]
+    kernel = [*_cgroups(), *_overlay(), *_tables()]
+    problems = [*_go(components), *_space(components), *_memory(), *kernel, *_ports(to_start), *_routes()]
     if problems:
         raise UserError(*problems)
 
 
-def _go() -> Iterator[str]:
-    if missing(NEEDED_BY_CLUSTER):
+def _go(components: tuple[str, ...]) -> Iterator[str]:
+    if missing(components):
         yield from lacking_go()
 
 
-def _space() -> Iterator[str]:
+def _space(components: tuple[str, ...]) -> Iterator[str]:
     """A cluster that is there has taken its room already."""
     needed = {} if (STATE / "etcd").exists() else {STATE: SPACE_TO_RUN}
-    if missing(NEEDED_BY_CLUSTER):
+    if missing(components):
         needed[CACHE] = SPACE_TO_BUILD
     by_device: dict[int, list[Path]] = {}
     for path in needed:
@@ -83,6 +85,14 @@ def _space() -> Iterator[str]:
         free, want = shutil.disk_usage(paths[0]).free, sum(needed[path] for path in paths)
         if free < want:
             yield f"disk of {paths[0]}: {free / GIB:.1f} GiB free, expected {want / GIB:.0f} GiB; make room"
+
+
+def _memory() -> Iterator[str]:
+    """As kubelet counts it."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+    total = int(found[1]) * 1024 if found else 0
+    if total < MEMORY_TO_RUN:
+        yield f"memory: {total / GIB:.1f} GiB, expected {MEMORY_TO_RUN / GIB:.0f} GiB; take a larger machine"
 
 
 def _cgroups() -> Iterator[str]:
