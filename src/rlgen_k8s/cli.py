@@ -232,7 +232,7 @@ def compare(
 ) -> None:
     """Compare two submissions.
 
-    Settings that differ, and metrics side by side. From MLflow.
+    Settings that differ, metrics and curves side by side. From MLflow.
     """
     import os
 

@@ -1,11 +1,14 @@
 """Tracking against a real MLflow server that comes and goes, and writers that are killed."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,7 @@ from mlflow.entities import Run
 
 from rlgen_k8s.store.files import FileEntry
 from rlgen_k8s.store.manifest import Identity, Manifest, Provenance
+from rlgen_k8s.tracking.events import Node
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.reading import reading
 from rlgen_k8s.tracking.recorder import start_recorder
@@ -126,6 +130,43 @@ def test_mlflow_down_at_the_start_in_the_middle_and_at_the_end_loses_and_doubles
     ]
     assert [model.name for model in models] == ["sft-1", "sft-2"]
     assert [[(one.key, one.value) for one in model.metrics or []] for model in models] == [[], [("final", 0.5)]]
+
+
+def test_mlflow_s_own_pages_have_two_submissions_settings_and_figures_and_two_attempts_curves(
+    server: Any, tmp_path: Path
+) -> None:
+    """By the addresses that its pages for comparing runs ask."""
+    environ = {**os.environ, "RLGEN_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri}
+    server.start()
+    recorder = start_recorder(environ)
+    for seed, rewards in ((1, (0.1, 0.2, 0.4)), (2, (0.1, 0.3, 0.9))):
+        key = f"{seed:032d}"
+        plan = [Node(task="sft", address=f"sft/{key}", verdict="run")]
+        submission = open_submission("served", {"seed": seed}, plan, environ)
+        inside = {**environ, "RLGEN_SUBMISSION": submission.id}
+        run = open_stage_run("sft", "sft", key, {"seed": seed}, {"base": BASE, "problems": PROBLEMS}, inside)
+        for step, reward in enumerate(rewards):
+            run.log({"reward": reward}, step)
+        run.finish("done", manifest("sft"))
+        submission.finish("done")
+    assert recorder.stop() is None
+
+    def page(address: str, **parameters: Any) -> Any:
+        query = urllib.parse.urlencode(parameters, doseq=True)
+        with urllib.request.urlopen(f"{server.uri}/ajax-api/2.0/mlflow/{address}?{query}", timeout=30) as answer:
+            return json.load(answer)
+
+    trained = runs(environ, "sft")
+    parents = [page("runs/get", run_id=run.data.tags["mlflow.parentRunId"])["run"]["data"] for run in trained]
+    assert [[(one["key"], one["value"]) for one in run["params"]] for run in parents] == [
+        [("seed", "1")],
+        [("seed", "2")],
+    ]
+    assert [{one["key"]: one["value"] for one in run["metrics"]}["sft.reward"] for run in parents] == [0.4, 0.9]
+    ids = [run.info.run_id for run in trained]
+    curves = page("metrics/get-history-bulk-interval", run_ids=ids, metric_key="reward", max_results=100)["metrics"]
+    values = [[one["value"] for one in curves if one["run_id"] == run] for run in ids]
+    assert values == [[0.1, 0.2, 0.4], [0.1, 0.3, 0.9]]
 
 
 def test_a_runner_killed_leaves_no_recorder_and_its_runs_are_killed(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Says in the store how the submission ended, then ends it in MLflow, and with it every submission that an earlier exit
 handler could not end because MLflow was down: events that pods left in the store are sent, attempts of which only Argo
-knows get a run, runs that nobody ended are marked as killed. It never fails: a workflow whose exit handler fails counts
-as failed, whatever it made.
+knows get a run, runs that nobody ended are marked as killed, the submission's own run gets the figures of its tasks. It
+never fails: a workflow whose exit handler fails counts as failed, whatever it made.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from rlgen_k8s.store.results import Store
 from rlgen_k8s.tracking import handover
 from rlgen_k8s.tracking.events import Status, SubmissionOpened
 from rlgen_k8s.tracking.failures import keep_failures, kept_failures, record_failures
+from rlgen_k8s.tracking.figures import log_figures
 from rlgen_k8s.tracking.mlflow_store import connect
 from rlgen_k8s.tracking.places import tracking_uri
 from rlgen_k8s.tracking.record import STATUS, describe_submission, end_runs, running_attempts, submission_run
@@ -80,6 +81,7 @@ def _end(store: Store, submission: str, status: str, folder: Path, uri: str) -> 
     if isinstance(event := handover.announced(store, submission), SubmissionOpened):
         record_failures(tracking, run, event, kept_failures(store, submission))
     end_runs(tracking, running_attempts(tracking, run), now)
+    log_figures(tracking, run)
     if tracking.client.get_run(run).info.status == "RUNNING":  # what was said first counts, also for one ended before
         tracking.client.set_terminated(run, STATUS[status], now)
 

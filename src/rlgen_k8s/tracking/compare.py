@@ -1,4 +1,4 @@
-"""Two submissions side by side: the settings that differ, and the figures that their results have in MLflow."""
+"""Two submissions side by side: settings that differ, figures, and curves of tasks that are not the same result."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from rich.console import Group
 from rich.table import Table
 
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments, producer
+from rlgen_k8s.tracking.curves import Curve, curves, drawn
+from rlgen_k8s.tracking.figures import figures, planned, producers
+from rlgen_k8s.tracking.mlflow_store import Tracking, all_experiments
 from rlgen_k8s.tracking.reading import reading
 from rlgen_k8s.tracking.submission import WORKFLOW, study_of
 from rlgen_k8s.tracking.text import plain
-
-NODE = "rlgen.node."
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between submissions `a` and `b`, and all their figures."""
+    """What differs between submissions `a` and `b`, all their figures, and the curves that differ."""
 
     a: str
     b: str
     settings: tuple[Setting, ...]
     figures: tuple[Figure, ...]
+    curves: tuple[Curve, ...]
 
 
 def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
@@ -56,9 +57,13 @@ def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
         experiments = all_experiments(tracking)
         run_a, run_b = (find_submission(tracking, name, experiments) for name in (a, b))
         params_a, params_b = run_a.data.params, run_b.data.params
-        results = {address for run in (run_a, run_b) for address in planned(run).values()}
-        metrics = {address: published_metrics(tracking, address, experiments) for address in results}
-        figures_a, figures_b = figures(run_a, metrics), figures(run_b, metrics)
+        plan_a, plan_b = planned(run_a), planned(run_b)
+        runs = producers(tracking, {*plan_a.values(), *plan_b.values()}, experiments)
+        figures_a, figures_b = figures(run_a, runs), figures(run_b, runs)
+        others = [task for task in plan_a if task in plan_b and plan_a[task] != plan_b[task]]
+        found = [
+            curve for task in others for curve in curves(tracking, task, runs.get(plan_a[task]), runs.get(plan_b[task]))
+        ]
     return Comparison(
         run_a.info.run_name,
         run_b.info.run_name,
@@ -71,6 +76,7 @@ def compare(a: str, b: str, environ: Mapping[str, str]) -> Comparison:
             Figure(name, figures_a.get(name), figures_b.get(name))
             for name in sorted(figures_a.keys() | figures_b.keys())
         ),
+        tuple(found),
     )
 
 
@@ -93,29 +99,8 @@ def find_submission(tracking: Tracking, name: str, experiments: list[str]) -> Ru
     raise UserError(f"submission {name}: not in this MLflow; " + (f"the newest are {newest}" if newest else "none is"))
 
 
-def planned(submission: Run) -> dict[str, str]:
-    """The address of each result that a submission's plan names, by task."""
-    tags = submission.data.tags.items()
-    return {tag.removeprefix(NODE): value.split(" ")[1] for tag, value in tags if tag.startswith(NODE)}
-
-
-def published_metrics(tracking: Tracking, address: str, experiments: list[str]) -> dict[str, float]:
-    """The metrics of the run that published a result; none if MLflow has no such run."""
-    run = producer(tracking, address, experiments)
-    return dict(run.data.metrics) if run else {}
-
-
-def figures(submission: Run, metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The metrics of a submission's results as `task.metric`; `metrics` has them by address."""
-    return {
-        f"{task}.{name}": value
-        for task, address in planned(submission).items()
-        for name, value in metrics[address].items()
-    }
-
-
 def render_comparison(comparison: Comparison) -> str:
-    """The comparison as text: two tables."""
+    """The comparison as text: a table each of settings, figures and curves."""
     settings = _table("Settings that differ", "setting", comparison)
     for row in comparison.settings:
         settings.add_row(row.name, row.a or "–", row.b or "–")
@@ -124,7 +109,11 @@ def render_comparison(comparison: Comparison) -> str:
     for figure in comparison.figures:
         difference = "–" if figure.a is None or figure.b is None else f"{figure.b - figure.a:+.4g}"
         metrics.add_row(figure.name, _number(figure.a), _number(figure.b), difference)
-    return plain(Group(settings if comparison.settings else "The settings are the same.", "", metrics))
+    lines = _table("Curves, from the first step to the last, on one scale a row", "task.metric", comparison)
+    for curve in comparison.curves:
+        lines.add_row(curve.name, *drawn(curve))
+    parts = [settings if comparison.settings else "The settings are the same.", "", metrics]
+    return plain(Group(*parts, *(["", lines] if comparison.curves else [])))
 
 
 def _table(title: str, first: str, comparison: Comparison) -> Table:

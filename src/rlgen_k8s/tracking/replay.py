@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from rlgen_k8s.tracking import spool
 from rlgen_k8s.tracking.events import Event, Finished, Logged, StageOpened, SubmissionOpened
+from rlgen_k8s.tracking.figures import log_figures
 from rlgen_k8s.tracking.mlflow_store import Tracking, connect, run_id
 from rlgen_k8s.tracking.record import close_run, log_metrics, open_run, open_submission_run, points
 
@@ -41,7 +42,7 @@ def send(folder: Path, tracking: Tracking) -> None:
         for writer in spool.writers(folder)
         for event, end in spool.read(folder, writer, spool.position(folder, writer))
     ]
-    waiting.sort(key=lambda one: one[:2])
+    waiting.sort(key=lambda one: (one[0], _ends_submission(one[1], one[2]), one[1]))
     for (writer, _), group in groupby(waiting, key=lambda one: (one[1], isinstance(one[2], Logged))):
         together = list(group)
         try:
@@ -55,6 +56,11 @@ def send(folder: Path, tracking: Tracking) -> None:
             spool.remove(folder, writer)
 
 
+def _ends_submission(writer: str, event: Event) -> bool:
+    """It comes after all ends of attempts at the same time, whose figures it gathers. Their writers have a `+`."""
+    return isinstance(event, Finished) and "+" not in writer
+
+
 def _send(folder: Path, tracking: Tracking, writer: str, events: Sequence[Event]) -> None:
     """Send neighbouring events of one writer: some `Logged`, or one or more others."""
     for event in events:
@@ -63,7 +69,10 @@ def _send(folder: Path, tracking: Tracking, writer: str, events: Sequence[Event]
         elif isinstance(event, StageOpened):
             open_run(tracking, writer, event)
         elif isinstance(event, Finished):
-            close_run(tracking, _run(tracking, writer), [event for event, _ in spool.read(folder, writer)])
+            run, history = _run(tracking, writer), [event for event, _ in spool.read(folder, writer)]
+            if isinstance(history[0], SubmissionOpened):
+                log_figures(tracking, run)
+            close_run(tracking, run, history)
     if metrics := points(event for event in events if isinstance(event, Logged)):
         log_metrics(tracking, _run(tracking, writer), metrics)
 

@@ -80,8 +80,9 @@ def only(tracking: Tracking, **tags: str) -> Run:
     return run
 
 
-def announce(store: Store) -> None:
-    announce_submission(SUBMISSION, "small", {"seed": 3}, [Node(task="sft", address=MODEL, verdict="run")], store, TAGS)
+def announce(store: Store, address: str = MODEL) -> None:
+    plan = [Node(task="sft", address=address, verdict="run")]
+    announce_submission(SUBMISSION, "small", {"seed": 3}, plan, store, TAGS)
 
 
 def test_pods_that_begin_together_agree_on_one_run_and_one_model(environ: Environ, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_model_that_mlflow_lost_is_registered_again(environ: Environ, tmp_path
 
 def test_what_pods_could_not_send_is_sent_once_by_the_exit_handler(environ: Environ, tmp_path: Path) -> None:
     store, (one, two) = store_of(tmp_path), [pod(environ, tmp_path, name) for name in ("one", "two")]
-    announce(store)
+    announce(store, f"sft/{'cd' * 16}")
     for inside, task in ((one, "sft"), (two, "grpo")):
         stage(inside, task)
         handover.keep(store, SUBMISSION, spool_folder(inside))
@@ -127,7 +128,9 @@ def test_what_pods_could_not_send_is_sent_once_by_the_exit_handler(environ: Envi
         assert (run.data.tags["rlgen.node"], run.data.tags["rlgen.image"]) == ("node-1", "stages@sha256:12")
         assert run.data.tags["rlgen.address"] == f"{task}/{'cd' * 16}"
         assert len(client.get_metric_history(run.info.run_id, "loss")) == 1
-    assert only(tracking, submission=SUBMISSION).info.status == "FINISHED"
+    parent = only(tracking, submission=SUBMISSION)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics == {"sft.loss": 1.5, "sft.duration_seconds": 7.0, "sft.gpu_seconds": 14.0}
     assert SUBMISSION not in store.blobs.children("_tracking")
     assert close("failed", one, wait=0), "called again, as after a failure of Argo's own container"
     assert only(tracking, submission=SUBMISSION).info.status == "FINISHED"

@@ -12,6 +12,7 @@ from mlflow.entities import Run
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.tracking.compare import compare, render_comparison
+from rlgen_k8s.tracking.curves import Curve, drawn
 from rlgen_k8s.tracking.lineage import Origin, render_tree, walk
 from rlgen_k8s.tracking.places import spool_folder, tracking_uri
 from rlgen_k8s.tracking.replay import replay
@@ -101,6 +102,30 @@ def test_runs_hang_together_and_models_carry_their_figures(once: Any) -> None:
     ]
     history = client.get_metric_history(runs["crosscoder"].info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(0, 3.0), (1, 2.0), (2, 1.0)]
+
+
+def test_a_submission_s_own_run_has_the_figures_of_its_results_and_of_those_that_were_there(twice: Any) -> None:
+    """So MLflow's comparison of two such runs has them beside each other, as it has the settings."""
+    figures = {one.name: (one.a, one.b) for one in compare(*twice.submissions, twice.environ).figures}
+    a, b = (runs_by_name(twice.environ)[name] for name in twice.submissions)
+    assert a.data.params["grpo.learning_rate"] != b.data.params["grpo.learning_rate"]
+    assert (a.data.metrics["evaluate-rl.sciq"], b.data.metrics["evaluate-rl.sciq"]) == (0.5, 0.75)
+    assert b.data.tags["rlgen.node.problems"].startswith("hit ")
+    assert b.data.metrics["problems.count"] == 7.0
+    both = {name: (a.data.metrics.get(name), b.data.metrics.get(name)) for name in a.data.metrics}
+    assert str(sorted(both.items())) == str(sorted(figures.items()))  # of which one is nan
+
+
+def test_curves_of_a_task_that_differs_are_drawn_on_one_scale_and_others_are_not(twice: Any) -> None:
+    comparison = compare(*twice.submissions, twice.environ)
+    assert [(one.name, one.a, one.b) for one in comparison.curves] == [
+        ("crosscoder.loss", ((0, 3.0), (1, 2.0), (2, 1.0)), ((0, 3.0), (1, 2.0), (2, 1.0)))
+    ]
+    row = next(line for line in reversed(render_comparison(comparison).splitlines()) if "crosscoder.loss" in line)
+    assert row.count("3 █      ▅       ▁ 1") == 2, row
+    longer = Curve("grpo.reward", ((1, 0.0), (2, 2.0)), ((1, 1.0), (3, 4.0)))
+    assert drawn(longer) == ("0 ▁      ▅         2", "1 ▃              █ 4")
+    assert drawn(Curve("grpo.reward", (), ((5, 1.0),))) == ("–", "1 ▁                1")
 
 
 def test_each_model_of_several_in_one_result_carries_its_own_figures(once: Any) -> None:
