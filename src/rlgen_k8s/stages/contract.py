@@ -20,7 +20,8 @@ S = TypeVar("S", bound=StageSettings)
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A whole, verified state saved by an earlier attempt: its step and its folder (read-only)."""
+    """A whole, verified state saved by an earlier attempt: its step and its folder, whose files may be moved but not
+    written to."""
 
     step: int
     path: Path

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ class FolderResume:
 
     def save(self, step: int, folder: Path) -> None:
         self.points.append(ResumePoint(step, Path(shutil.copytree(folder, self.root / str(step)))))
+
+    def part(self, name: str) -> "FolderResume":
+        return FolderResume(self.root / "parts" / name)
 
 
 @pytest.fixture(scope="session")
@@ -69,11 +73,37 @@ def rows() -> Callable[..., list[dict[str, Any]]]:
     return read
 
 
-@pytest.fixture(scope="session")
-def reader() -> ModuleType:
-    """Answers problems and questions from their text alone."""
-    spec = importlib.util.spec_from_file_location("reader", Path(__file__).with_name("reader.py"))
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def reader() -> ModuleType:
+    """Answers problems and questions from their text alone."""
+    return _module("reader")
+
+
+@pytest.fixture(scope="session")
+def server() -> ModuleType:
+    """A hub over a folder."""
+    return _module("hub_server")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer with a chat template of its own, and files that stand for weights."""
+    from rlgen_k8s.stages.model.tokenizer import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(["one two three four"], vocabulary=300)
+    tokenizer.chat_template = "{{ 'dated: ' + messages[0].content }}"
+    tokenizer.add_special_tokens({"bos_token": "<|begin_of_text|>"})
+    tokenizer.save_pretrained(folder)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        (folder / name).write_bytes(b"weights")
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    return folder

@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -16,32 +14,22 @@ from rlgen_k8s.lm.hub import load_set
 from rlgen_k8s.lm.load import load_tokenizer
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.corpus.documents import CONVERSATIONS, TEXT
+from rlgen_k8s.stages.frame.resume import StoredResume
 from rlgen_k8s.stages.mirror.run import run as run_mirror
 from rlgen_k8s.stages.mirror.settings import NEEDED, MirrorSettings
 from rlgen_k8s.stages.model.run import run as run_model
 from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.stages.problems.sources import DEEPSCALER, read_deepscaler
+from rlgen_k8s.store.open import open_store
 
 Make = Callable[..., Context[Any]]
-MODEL = "made/up"
 CONVERTED = "EleutherAI/logiqa"
 REVISIONS = {**dict.fromkeys(NEEDED, "main"), CONVERTED: "refs/convert/parquet"}
-
-
-@pytest.fixture(scope="module")
-def server() -> ModuleType:
-    spec = spec_from_file_location("hub_server", Path(__file__).with_name("hub_server.py"))
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
 def hub(mirror: Path, tmp_path: Path, server: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The made-up sets, some of them in the layouts that sets have on the hub."""
-    import huggingface_hub.constants
-
     root = tmp_path / "hub"
     shutil.copytree(mirror, root / "datasets")
     records = [{"problem": f"{k}+1?", "answer": str(k + 1), "solution": ""} for k in range(3)]
@@ -62,18 +50,9 @@ def hub(mirror: Path, tmp_path: Path, server: ModuleType, monkeypatch: pytest.Mo
         split.mkdir()
         file.rename(split / "0000.parquet")
     (converted / "README.md").unlink()
-    service = server.serve(root)
-    thread = threading.Thread(target=service.serve_forever, daemon=True)
-    thread.start()
-    endpoint = f"http://127.0.0.1:{service.server_port}"
-    files = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE
-    changed = files.replace(huggingface_hub.constants.ENDPOINT, endpoint)
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", changed)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
-    yield server.Hub
-    service.shutdown()
-    service.server_close()
-    thread.join()
+    with server.serve(root) as endpoint:
+        server.point_to(endpoint, monkeypatch)
+        yield server.Hub
 
 
 def _lines(*records: dict[str, Any]) -> str:
@@ -105,12 +84,32 @@ def test_a_mirror_of_the_hub_is_read_as_any_other(
         ours = load_set(made.out, name, config, split=split, scratch=tmp_path / "c")
         theirs = load_set(mirror, name, config, split=split, scratch=tmp_path / "d")
         assert ours.to_list() == theirs.to_list()
-    assert not any("metadata" in file for file in hub.asked)
+    assert not any("metadata" in file for file in hub.sent)
     recorded = json.loads((made.out / "mirror.json").read_text())
     assert recorded[DEEPSCALER] == {"revision": "main", "commit": server.COMMIT, "licence": "mit", "rows": 3}
     assert (recorded[TEXT]["licence"], recorded[TEXT]["rows"]) == ("a, b", 3)
     assert list(recorded) == list(NEEDED)
     assert not list(made.out.rglob(".cache"))
+
+
+def test_a_mirror_goes_on_with_the_files_that_are_missing(hub: Any, context: Make, tmp_path: Path) -> None:
+    settings = MirrorSettings(kind="hub", revisions=REVISIONS)
+    resume = StoredResume(open_store(str(tmp_path / "store")), "mirror/0", "0a", tmp_path / "points")
+    whole = context(settings, name="whole")
+    run_mirror(whole)
+    size = hub.sent.total()
+    hub.sent.clear()
+    hub.left = size // 2
+    with pytest.raises(TryAgainError):
+        run_mirror(context(settings, name="broken", resume=resume))
+    *_, lost = hub.sent.values()
+    hub.left = None
+    for name in ("again", "once more"):  # the second changes cards that are the first one's, too
+        again = context(settings, name=name, resume=resume)
+        run_mirror(again)
+        for file in (path for path in whole.out.rglob("*") if path.is_file()):
+            assert (again.out / file.relative_to(whole.out)).read_bytes() == file.read_bytes()
+    assert hub.sent.total() == size + lost
 
 
 @pytest.mark.parametrize(
@@ -132,10 +131,10 @@ def test_what_the_hub_does_not_give_is_named(hub: Any, context: Make, change: di
     assert "\n" not in str(raised.value)
 
 
-def test_a_hub_that_does_not_answer_is_tried_again(context: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
+def test_a_hub_that_does_not_answer_is_tried_again(
+    server: ModuleType, context: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.point_to("http://127.0.0.1:1", monkeypatch)
     with pytest.raises(TryAgainError, match=r"hub http://127\.0\.0\.1:1, dataset DigitalLearning"):
         run_mirror(context(MirrorSettings(kind="hub", revisions=REVISIONS)))
 
@@ -169,22 +168,6 @@ def test_repository_and_revision_go_with_the_hub(settings: dict[str, Any], messa
         ModelSettings.model_validate(settings)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer with a chat template of its own, and files that stand for weights."""
-    from rlgen_k8s.stages.model.tokenizer import train_tokenizer
-
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer(["one two three four"], vocabulary=300)
-    tokenizer.chat_template = "{{ 'dated: ' + messages[0].content }}"
-    tokenizer.add_special_tokens({"bos_token": "<|begin_of_text|>"})
-    tokenizer.save_pretrained(folder)
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        (folder / name).write_bytes(b"weights")
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    return folder
-
-
 @pytest.mark.parametrize(
     ("template", "prompt"),
     [
@@ -200,8 +183,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_model_of_the_hub_comes_with_its_chat_template_or_the_study_s(
     hub: Any, model: Path, context: Make, template: Literal["own", "chatml", "llama3"], prompt: str
 ) -> None:
-    shutil.copytree(model, hub.root / "models" / MODEL)
-    settings = ModelSettings(source="hub", repository=MODEL, revision="main", chat_template=template)
+    shutil.copytree(model, hub.root / "models/made/up")
+    settings = ModelSettings(source="hub", repository="made/up", revision="main", chat_template=template)
     made = context(settings)
     run_model(made)
     asked = [{"role": "user", "content": "Why?"}]

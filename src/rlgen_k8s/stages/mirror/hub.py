@@ -1,7 +1,7 @@
 """The hub's data sets as a mirror: only the files that a study reads, whatever is no parquet made parquet."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.lm.download import download
+from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.download import download, find
+from rlgen_k8s.stages.mirror.settings import MirrorSettings
 
 CARD = "README.md"
 DATA = ("*.parquet", "*.json", "*.jsonl")
@@ -23,22 +25,29 @@ FILES: Mapping[str, tuple[str, ...]] = {
 ROWS_AT_ONCE = 10_000
 
 
-def mirror_hub(out: Path, revisions: Mapping[str, str], progress: Callable[[int, int], None]) -> None:
-    """Fill `out` with `<org>/<name>/` for each set, and `mirror.json`: commit, licence and rows of each."""
+def mirror_hub(context: Context[MirrorSettings]) -> None:
+    """Fill `context.out` with `<org>/<name>/` for each set, and `mirror.json`: commit, licence and rows of each."""
+    out, revisions = context.out, context.settings.revisions
+    sources = {
+        name: find(f"mirror.revisions[{name}]", name, revision, kind="dataset", patterns=(CARD, *FILES.get(name, DATA)))
+        for name, revision in revisions.items()
+    }
+    download(context, [(source, out / name) for name, source in sources.items()])
     recorded = {}
-    for done, (name, revision) in enumerate(revisions.items()):
-        progress(done, len(revisions))
+    for name, source in sources.items():
         folder = out / name
-        setting = f"mirror.revisions[{name}]"
-        commit = download(setting, name, revision, folder, kind="dataset", patterns=(CARD, *FILES.get(name, DATA)))
         if not any(folder.rglob("*.parquet")):
             to_parquet(folder, name)
         elif not (folder / CARD).exists():
             describe(folder)
         rows = sum(pq.read_metadata(file).num_rows for file in folder.rglob("*.parquet"))
-        recorded[name] = {"revision": revision, "commit": commit, "licence": licence(folder / CARD), "rows": rows}
+        recorded[name] = {
+            "revision": revisions[name],
+            "commit": source.commit,
+            "licence": licence(folder / CARD),
+            "rows": rows,
+        }
     (out / "mirror.json").write_text(json.dumps(recorded, indent=1) + "\n")
-    progress(len(revisions), len(revisions))
 
 
 def licence(card: Path) -> str:
@@ -94,6 +103,7 @@ def _name_files(folder: Path, files: Mapping[str, Mapping[str, str]]) -> None:
     ]
     front |= {"configs": configs}
     front.pop("dataset_info", None)  # describes the files as they were
+    card.unlink(missing_ok=True)
     card.write_text(f"---\n{yaml.safe_dump(front)}---\n{body}")
 
 

@@ -14,7 +14,7 @@ def run(context: Context[MirrorSettings]) -> None:
     """Fill `context.out` with `<org>/<name>/README.md` and the parquet files beside it, for every set."""
     settings = context.settings
     if settings.kind == "hub":
-        mirror_hub(context.out, settings.revisions, context.progress)
+        mirror_hub(context)
     elif settings.path is None:
         sizes = Sizes(**{name: getattr(settings, name) for name in Sizes.__dataclass_fields__})
         build(context.out, sizes, settings.seed, context.progress)

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 from rlgen_k8s.lm.chat import CHAT_TEMPLATES
-from rlgen_k8s.lm.download import download
 from rlgen_k8s.lm.load import check_model_folder, load_tokenizer
 from rlgen_k8s.stages.contract import Context
+from rlgen_k8s.stages.download import download, find
 from rlgen_k8s.stages.model.pretrain import pretrain
 from rlgen_k8s.stages.model.settings import ModelSettings
 
@@ -24,14 +24,17 @@ def run(context: Context[ModelSettings]) -> None:
         return
     given = context.out
     if settings.repository is not None and settings.revision is not None:
-        download("repository", settings.repository, settings.revision, given, kind="model", patterns=FILES)
+        source = find("repository", settings.repository, settings.revision, kind="model", patterns=FILES)
+        download(context, [(source, given)])
     elif settings.path is not None:
         given = Path(settings.path)
         copy_model(given, context.out)
     if settings.chat_template == "own":
         load_tokenizer(given)
     else:
-        (context.out / TEMPLATE_FILE).write_text(CHAT_TEMPLATES[settings.chat_template])
+        template = context.out / TEMPLATE_FILE
+        template.unlink(missing_ok=True)
+        template.write_text(CHAT_TEMPLATES[settings.chat_template])
         load_tokenizer(context.out)
 
 
