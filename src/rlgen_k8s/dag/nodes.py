@@ -200,10 +200,11 @@ def _crosscoders(study: Study) -> dict[str, Asked]:
     """The crosscoders that the study asks for. Their models are base and `sft-1` … `rl-5`, the checkpoints."""
     checkpoints = [(name, f"{name}-{k}") for name in ("sft", "rl") for k in range(1, CHECKPOINTS + 1)]
     asked = {each: Asked(models=("base", name), reads=("base", each)) for name, each in checkpoints}
-    joint = Asked(models=("base", "sft", "rl"), reads=("base", f"sft-{CHECKPOINTS}", f"rl-{CHECKPOINTS}"))
-    asked["joint"] = joint
+    last = (f"sft-{CHECKPOINTS}", f"rl-{CHECKPOINTS}")
+    joint = asked["joint"] = Asked(models=("base", "sft", "rl"), reads=("base", *last))
     for seed in study.crosscoder_seeds:
-        asked[f"joint-seed{seed}"] = joint.model_copy(update={"start_seed": seed})
+        for name in ("joint", *last):
+            asked[f"{name}-seed{seed}"] = asked[name].model_copy(update={"start_seed": seed})
     for weight in study.crosscoder_weights:  # 0.25 is 0p25: the names of tasks have no dots
         asked[f"joint-lambda{weight:g}".replace(".", "p")] = joint.model_copy(update={"sparsity_weight": weight})
     for size in study.crosscoder_sizes:

@@ -57,8 +57,8 @@ STAGES: dict[str, Stage] = {
         Stage("harvest", 2, HarvestSettings),
         Stage("crosscoder", 3, CrosscoderSettings),
         Stage("stream", 1, StreamSettings),
-        Stage("analyse", 4, AnalyseSettings),
+        Stage("analyse", 5, AnalyseSettings),
         Stage("intervene", 2, InterveneSettings),
-        Stage("report", 6, ReportSettings),
+        Stage("report", 7, ReportSettings),
     )
 }

@@ -92,7 +92,8 @@ class Study(StageSettings):
     )
     crosscoder_seeds: tuple[Annotated[int, Field(ge=0)], ...] = setting(
         (),
-        doc="Seeds of further starts of the joint crosscoder; the report matches their features with the first's.",
+        doc="Seeds of further starts of the joint crosscoder and of the last SFT and RL checkpoint's; the report "
+        "matches their features with the first's.",
         source="docs/study.md, weaknesses: feature identity",
     )
     crosscoder_weights: tuple[Annotated[float, Field(gt=0)], ...] = setting(

@@ -35,6 +35,8 @@ DRIFTS = {(name, k): size * k for name, size in (("sft", 0.06), ("rl", 0.02)) fo
 """How far each checkpoint's predictions are from base: SFT's first is where RL's third is."""
 SEPARATOR = 33
 SFT_TOP = tuple(range(10, 10 + TOP))
+STARTS = {("sft", 9): 0, ("sft", 10): 2, ("rl", 9): 3, ("rl", 10): 1}
+"""How many of a family's last top features another start has not, by its seed."""
 CHANGED = 16
 """Features that another start of the joint crosscoder does not find again."""
 RL_OWN = 4
@@ -106,18 +108,19 @@ def own_features(name: str, k: int) -> tuple[int, ...]:
     return SFT_TOP if name == "sft" else tuple(range(10 + TOP * (k - 1), 10 + TOP * k))
 
 
-def family_crosscoder(name: str, k: int) -> Crosscoder:
+def family_crosscoder(name: str, k: int, lost: int = 0) -> Crosscoder:
     """Base and `name` at checkpoint k: the same features in another order each time.
 
     The tuned model's own features (decoder rows 9 times the base's: NRN 0.9) are the same at every checkpoint of
-    SFT, and other ones at each of RL.
+    SFT, and other ones at each of RL. In another start `lost` of them are shared, and as many others are its own.
     """
     directions = torch.randn(D_FEATURES, D_MODEL, generator=torch.Generator().manual_seed(2))
     tuned = directions.clone()
-    for place, feature in enumerate(own_features(name, k)):
+    for place, feature in enumerate(own_features(name, k)[lost:]):
         tuned[feature] *= 9 + 0.1 * place
+    tuned[:lost] *= 6
     decoder = torch.cat([directions, tuned], dim=1)
-    order = torch.randperm(D_FEATURES, generator=torch.Generator().manual_seed(100 * k + len(name)))
+    order = torch.randperm(D_FEATURES, generator=torch.Generator().manual_seed(100 * k + len(name) + 7 * lost))
     return Crosscoder(
         models=("base", name),
         scales=(1.0, 1.0),
@@ -225,6 +228,7 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
     crosscoders["joint"] = joint_crosscoder()
     if critical:
         crosscoders |= {"noise": noise_crosscoder(), "joint-seed10": restarted(0), "joint-seed9": restarted(CHANGED)}
+        crosscoders |= {f"{name}-5-seed{seed}": family_crosscoder(name, 5, i) for (name, seed), i in STARTS.items()}
         crosscoders |= {"joint-size48": smaller(48), "joint-lambda0p25": restarted(0), "all": course_crosscoder()}
     for name, crosscoder in crosscoders.items():
         inputs[f"crosscoder-{name}"] = path = folder / f"crosscoder-{name}"

@@ -94,6 +94,21 @@ def test_the_noise_floor_and_further_starts_stand_beside_them_where_there_are_an
     assert (empty.analysis.noise, empty.analysis.repeats, empty.analysis.course) == (None, [], None)
 
 
+def test_two_starts_of_one_checkpoint_are_the_yardstick_of_two_checkpoints(
+    found: Any, empty: Any, planted: ModuleType
+) -> None:
+    for name, family in found.analysis.families.items():
+        lost = {seed: n for (of, seed), n in planted.STARTS.items() if of == name}
+        assert {again.seed: again.overlap for again in family.restarts} == {
+            seed: planted.TOP - n for seed, n in lost.items()
+        }
+        assert family.shared_by_starts == planted.TOP - sum(lost.values()) / 2
+        assert all(again.matching.checkpoints == (5, 5) for again in family.restarts)
+        # matched in whatever order: every feature is found again, nine or six times as long in one model or not
+        assert min(again.matching.tenth_percentile for again in family.restarts) > 0.75
+    assert empty.analysis.families["sft"].shared_by_starts is None
+
+
 def test_one_crosscoder_of_all_checkpoints_needs_no_matching(found: Any, planted: ModuleType) -> None:
     """Planted in it: SFT's top features stay, RL's are others at each checkpoint; at equal drift are SFT 1 and RL 3."""
     course = found.analysis.course

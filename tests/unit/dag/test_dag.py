@@ -104,16 +104,21 @@ def test_further_starts_and_the_noise_floor_are_crosscoders_beside_the_papers(st
     more = ["crosscoder_seeds=[3]", "noise_floor=true"]
     before = {node.name: node.address for node in plan(study)}
     nodes = {node.name: node for node in plan(load_study("tiny", more))}
-    assert nodes.keys() - before.keys() == {"crosscoder-joint-seed3", "crosscoder-noise"}
+    restarted = ("joint", "sft-5", "rl-5")
+    assert nodes.keys() - before.keys() == {*(f"crosscoder-{name}-seed3" for name in restarted), "crosscoder-noise"}
     changed = {name for name in before if nodes[name].address != before[name]}
     assert changed == {"analyse", "intervene-rl", "intervene-base", "report"}
-    joint, noise = nodes["crosscoder-joint"], nodes["crosscoder-noise"]
-    assert nodes["crosscoder-joint-seed3"].settings == joint.settings.model_copy(update={"start_seed": 3})
+    noise = nodes["crosscoder-noise"]
+    for name in restarted:
+        first, again = nodes[f"crosscoder-{name}"], nodes[f"crosscoder-{name}-seed3"]
+        assert again.settings == first.settings.model_copy(update={"start_seed": 3})
+        assert again.input_addresses == first.input_addresses
+        assert f"crosscoder-{name}-seed3" in nodes["analyse"].inputs
     assert noise.settings.start_apart
     for kind in ("model", "activations"):
         assert noise.input_addresses[f"{kind}-copy"] == noise.input_addresses[f"{kind}-base"]
     (stream,) = (node for node in plan(load_study("tiny", [*more, "activations=streamed"])) if node.stage == "stream")
-    for name in ("noise", "joint-seed3"):
+    for name in ("noise", *(f"{name}-seed3" for name in restarted)):
         assert stream.settings.of(name) == nodes[f"crosscoder-{name}"].settings
 
 

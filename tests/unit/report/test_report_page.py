@@ -163,6 +163,22 @@ def test_further_crosscoders_stand_beside_the_joint_one_where_there_are_any(page
         assert setting in without and setting not in text
 
 
+def test_overlap_of_checkpoints_stands_beside_that_of_two_seeds(page: Path, empty_page: Path) -> None:
+    """Planted: SFT's tops stay and RL's are others each time; two seeds share 5 of 6 in SFT and 4 in RL."""
+    text, without = page.read_text(), empty_page.read_text()
+    figure = text[text.index('id="figure-2"') : text.index('id="table-matching"')]
+    assert "SFT: of the top 6, two seeds 5.0, by chance 0.6" in figure
+    assert "RL: of the top 6, two seeds 4.0, by chance 0.6" in figure
+    assert "Two seeds:" in figure
+    blanks = {row[0]: row[-1] for row in words_of(text, "table-matching")}
+    assert (blanks["SFT 5/5 → seed 9"], blanks["SFT 5/5 → seed 10"]) == ("0", "2")
+    assert (blanks["RL 5/5 → seed 9"], blanks["RL 5/5 → seed 10"]) == ("3", "1")
+    assert "share 5.0 in SFT and 4.0 in RL: between checkpoints SFT loses no more and RL loses more than" in text
+    figure = without[without.index('id="figure-2"') : without.index('id="table-matching"')]
+    assert "SFT: of the top 6, by chance 0.6" in figure and "seed" not in figure
+    assert "Each crosscoder has one seed: how much two would differ is not known." in without
+
+
 def test_known_numbers_stand_in_the_page(page: Path) -> None:
     text = re.sub(r"<[^>]+>", " ", page.read_text())
     assert "2 of 64 features (1, 2)" in re.sub(r"\s+", " ", text)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from rlgen_k8s.stages.report.cells import Number, Plain, number, p_value, percent
 from rlgen_k8s.stages.report.dag import dag_svg
 from rlgen_k8s.stages.report.effects import reanswering
+from rlgen_k8s.stages.report.findings import LIKE, PARTLY, UNCLEAR, UNLIKE, settling
 from rlgen_k8s.stages.report.paper import GENERAL, MATHS, PAPER, UNSEEN
 from rlgen_k8s.stages.report.settings import ReportSettings
 from rlgen_k8s.stats import Interval, bootstrap_mean
@@ -41,6 +42,28 @@ def test_paper_has_every_figure_of_its_tables() -> None:
 def test_settings_of_the_study_must_be_an_object() -> None:
     with pytest.raises(ValidationError, match="study_settings"):
         ReportSettings(study_settings="[1]")
+
+
+@pytest.mark.parametrize(
+    ("sft_keeps_more", "sft_changes", "rl_changes", "verdict"),
+    [
+        (0.3, False, True, LIKE),
+        (0.3, False, False, PARTLY),  # RL's checkpoints differ no more than two seeds of one
+        (0.3, True, True, PARTLY),
+        (0.3, True, False, UNCLEAR),
+        (0.1, False, True, UNCLEAR),
+        (-0.3, True, False, UNLIKE),
+        (-0.3, True, True, UNCLEAR),
+    ],
+)
+def test_what_settles_is_measured_by_what_two_seeds_share(
+    sft_keeps_more: float, sft_changes: bool, rl_changes: bool, verdict: str
+) -> None:
+    assert settling(sft_keeps_more, {"sft": sft_changes, "rl": rl_changes}) == verdict
+
+
+def test_without_another_seed_the_difference_alone_decides() -> None:
+    assert [settling(apart, {}) for apart in (0.3, 0.1, -0.3)] == [LIKE, UNCLEAR, UNLIKE]
 
 
 def test_dag_draws_every_task_and_only_direct_lines() -> None:

@@ -1,4 +1,4 @@
-"""What is seen where nothing differs, and what other trainings of the joint crosscoder give."""
+"""What is seen where nothing differs, and other trainings of the same crosscoders."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +17,7 @@ from rlgen_k8s.crosscoder import (
 from rlgen_k8s.stages.analyse.results import Distribution, Repeat, RepeatKind
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution, nrn_distribution
+from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stats import bootstrap_mean
 
 NOISE = "crosscoder-noise"
@@ -32,6 +33,12 @@ def noise_floor(
         return None
     scores = normalized_relative_norms(load_crosscoder(inputs[NOISE]).decoder_by_model)
     return nrn_distribution(scores.numpy(), edges, settings.seed)
+
+
+def restarts_of(inputs: Mapping[str, Path], family: str) -> dict[int, Path]:
+    """By seed, the crosscoders of the family's last checkpoint from other starts."""
+    start = f"crosscoder-{family}-{CHECKPOINTS}-seed"
+    return {int(name.removeprefix(start)): folder for name, folder in inputs.items() if name.startswith(start)}
 
 
 def repeats(

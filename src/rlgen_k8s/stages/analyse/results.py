@@ -28,15 +28,25 @@ class Distribution(Result):
 
 
 class Matching(Result):
-    """How alike the features of two neighbouring checkpoints are, after assignment on cosine."""
+    """How alike the features of two crosscoders of a family are, after assignment on cosine."""
 
     checkpoints: tuple[int, int]
+    """Neighbours; twice the same one for two starts."""
     median: float
     tenth_percentile: float
     same: Interval
     """Share of features with a cosine of at least `same_feature_cosine`."""
     top_median: float
-    """Median over the earlier checkpoint's top features only."""
+    """Median over the first one's top features only."""
+
+
+class Restart(Result):
+    """The last checkpoint's crosscoder trained from another start: what NRN and its top owe to the start."""
+
+    seed: int
+    matching: Matching
+    overlap: int
+    """Features among the top of both starts, by matched identity: what to compare the overlap of checkpoints with."""
 
 
 class Repeat(Result):
@@ -86,6 +96,14 @@ class Family(Result):
     chance: Overlap
     """Two random sets of `top` features."""
     transitions: list[Transition]
+    restarts: list[Restart]
+    """In order of seed; none where the study did not ask for them."""
+
+    @property
+    def shared_by_starts(self) -> float | None:
+        """Features that the tops of two starts of one checkpoint share, on average; None where there is one start."""
+        shared = [restart.overlap for restart in self.restarts]
+        return sum(shared) / len(shared) if shared else None
 
 
 class Course(Result):

@@ -21,7 +21,7 @@ from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, fin
 from rlgen_k8s.stages.analyse.interest import features_of_interest
 from rlgen_k8s.stages.analyse.portraits import portraits
 from rlgen_k8s.stages.analyse.reading import FAMILIES, FINAL, count, on_device, read_models
-from rlgen_k8s.stages.analyse.repeats import noise_floor, repeats
+from rlgen_k8s.stages.analyse.repeats import noise_floor, repeats, restarts_of
 from rlgen_k8s.stages.analyse.results import (
     Analysis,
     Controls,
@@ -46,7 +46,7 @@ def run(context: Context[AnalyseSettings]) -> None:
     families = {}
     for name in FAMILIES:
         folders = [inputs[f"crosscoder-{name}-{k}"] for k in range(1, CHECKPOINTS + 1)]
-        families[name], found = analyse_family(folders, settings, edges)
+        families[name], found = analyse_family(folders, restarts_of(inputs, name), settings, edges)
         arrays |= {f"{name}-{key}": value for key, value in found.items()}
 
     joint = load_crosscoder(inputs["crosscoder-joint"])

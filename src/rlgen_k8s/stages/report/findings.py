@@ -1,6 +1,6 @@
 """What this run found, in sentences computed from its numbers, also where that is nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -118,13 +118,36 @@ def _turnover(run: Run) -> Finding:
         kept[name] = sum(shared) / len(shared)
     chance = run.analysis.families["sft"].chance.by_chance
     difference = (kept["sft"] - kept["rl"]) / top
-    verdict = LIKE if difference > TURNOVER else (UNLIKE if difference < -TURNOVER else UNCLEAR)
     text = (
         f"Neighbouring checkpoints share on average {kept['sft']:.1f} of the top {top} features in SFT and "
-        f"{kept['rl']:.1f} in RL (by chance {chance:.1f}). "
-        "One training each: how much two seeds would differ is not known."
+        f"{kept['rl']:.1f} in RL (by chance {chance:.1f})."
     )
+    starts = {name: family.shared_by_starts for name, family in run.analysis.families.items()}
+    changes = {name: kept[name] < shared for name, shared in starts.items() if shared is not None}
+    if changes:
+        loses = [f"{TITLES[name]} loses {'more' if more else 'no more'}" for name, more in changes.items()]
+        text += (
+            f" Two seeds of the last checkpoint's crosscoder share {starts['sft']:.1f} in SFT and {starts['rl']:.1f} "
+            f"in RL: between checkpoints {' and '.join(loses)} than another seed would."
+        )
+    else:
+        text += " Each crosscoder has one seed: how much two would differ is not known."
+    verdict = settling(difference, changes)
     return Finding("Do SFT's features settle early and RL's keep changing?", verdict, text)
+
+
+def settling(difference: float, changes: Mapping[str, bool]) -> str:
+    """Whether SFT's top stays and RL's turns over, by how much more SFT keeps (as a share of the top).
+
+    `changes`: by family, whether its checkpoints share fewer than two starts of one do; empty where that is not known.
+    """
+    if abs(difference) <= TURNOVER:
+        return UNCLEAR
+    steady, other = ("sft", "rl") if difference > 0 else ("rl", "sft")
+    shown = [not changes[steady], changes[other]] if changes else [True]
+    if all(shown):
+        return LIKE if difference > 0 else UNLIKE
+    return PARTLY if any(shown) and difference > 0 else UNCLEAR
 
 
 def _features(run: Run) -> Finding:

@@ -9,14 +9,16 @@ from rlgen_k8s.stats import Overlap
 
 @styled
 def checkpoint_figure(families: Mapping[str, Family], top: int) -> str:
-    """Shared features among the top by NRN, for each two checkpoints of SFT and of RL."""
+    """Shared features among the top by NRN, for each two checkpoints of SFT and of RL; in the title, what two starts of
+    the last one share, if there are two, and what chance gives."""
     figure, axes = panels(1, len(families), 3.7)
     for axis, (name, family) in zip(axes, families.items(), strict=True):
         n = len(family.overlap)
         texts = [[str(value) for value in row] for row in family.overlap]
         matrix(axis, family.overlap, texts, [f"{k}/{n}" for k in range(1, n + 1)], COLOURS[name], top)
+        seeds = "" if (shared := family.shared_by_starts) is None else f"two seeds {shared:.1f}, "
         axis.set_title(
-            f"{TITLES[name]}: of the top {top}, by chance {family.chance.by_chance:.1f}", color=COLOURS[name]
+            f"{TITLES[name]}: of the top {top}, {seeds}by chance {family.chance.by_chance:.1f}", color=COLOURS[name]
         )
         axis.set_xlabel("epoch")
         axis.set_ylabel("epoch")

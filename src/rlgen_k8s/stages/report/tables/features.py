@@ -7,6 +7,12 @@ from rlgen_k8s.stages.report.inputs import Run
 from rlgen_k8s.stages.report.paper import TASK_TITLES
 from rlgen_k8s.stats import Interval, Overlap
 
+AGAIN = (
+    " Seed: the last checkpoint’s crosscoder against another training of it, on the same batches from other weights. "
+    "Crosscoders of checkpoints all start from the same weights: as many blanks as in such a row need no change of the "
+    "model; more do."
+)
+
 
 def crosscoder_table(run: Run) -> Table:
     """One row a crosscoder and model."""
@@ -59,19 +65,26 @@ def crosscoder_table(run: Run) -> Table:
 
 
 def matching_table(run: Run) -> Table:
-    """How well features of neighbouring checkpoints are matched."""
+    """How well features of neighbouring checkpoints are matched, and those of two starts of the last."""
     rows: list[list[Cell]] = []
     for family, result in run.analysis.families.items():
-        for match, shift in zip(result.matching, result.transitions, strict=True):
-            a, b = match.checkpoints
+        shown = [
+            ("{}/5 → {}/5".format(*match.checkpoints), match, shift.blanks)
+            for match, shift in zip(result.matching, result.transitions, strict=True)
+        ]
+        shown += [
+            (f"5/5 → seed {again.seed}", again.matching, result.chance.sizes[0] - again.overlap)
+            for again in result.restarts
+        ]
+        for title, match, blanks in shown:
             rows.append(
                 [
-                    name(f"{TITLES[family]} {a}/5 → {b}/5"),
+                    name(f"{TITLES[family]} {title}"),
                     Plain(number(match.median, 3)),
                     Plain(number(match.tenth_percentile, 3)),
                     Plain(number(match.top_median, 3)),
                     percent(match.same),
-                    Plain(str(shift.blanks)),
+                    Plain(str(blanks)),
                 ]
             )
     limit = run.analysis.same_feature_cosine
@@ -81,7 +94,8 @@ def matching_table(run: Run) -> Table:
         "Features of neighbouring checkpoints are paired by decoder direction (assignment on cosine), not by index; "
         "one that has no partner counts as 0. "
         f"Same: share of features with a cosine of at least {limit:g}; below that, a feature counts as new. "
-        f"Median of the top: of the {run.analysis.top} features with the highest NRN at the earlier checkpoint.",
+        f"Median of the top: of the {run.analysis.top} features with the highest NRN at the earlier checkpoint."
+        + (AGAIN if any(family.restarts for family in run.analysis.families.values()) else ""),
         ["Checkpoints", "Median cosine", "10th percentile", "Median of the top", "Same, %", "Blank"],
         rows,
     )
