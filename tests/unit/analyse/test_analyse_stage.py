@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.stages.analyse.critical import pair_task
@@ -107,6 +108,30 @@ def test_two_starts_of_one_checkpoint_are_the_yardstick_of_two_checkpoints(
         # matched in whatever order: every feature is found again, nine or six times as long in one model or not
         assert min(again.matching.tenth_percentile for again in family.restarts) > 0.75
     assert empty.analysis.families["sft"].shared_by_starts is None
+
+
+def test_shares_over_seeds_are_students_of_the_starts_own_shares(found: Any, empty: Any, planted: ModuleType) -> None:
+    def shares(starts: list[Any], model: int, limit: float) -> np.ndarray:
+        norms = [one.decoder_by_model.abs().sum(dim=2, dtype=torch.float64) for one in starts]
+        return np.array([float((norm[model] / norm.sum(dim=0) > limit).double().mean()) for norm in norms])
+
+    def is_students(interval: Any, values: np.ndarray) -> bool:
+        reach = 4.302653 * values.std(ddof=1) / np.sqrt(3)  # t of 2 degrees of freedom
+        wanted = (3, values.mean(), max(0, values.mean() - reach), values.mean() + reach)
+        return (interval.n, interval.mean, interval.low, interval.high) == pytest.approx(wanted, abs=1e-7)
+
+    for name, family in found.analysis.families.items():
+        assert [each.over_seeds for each in family.nrn[:-1]] == [{}] * 4
+        lost = [0, *(n for (of, _), n in planted.STARTS.items() if of == name)]
+        starts = [planted.family_crosscoder(name, 5, n) for n in lost]
+        for limit in (0.7, 0.9):
+            assert is_students(family.nrn[-1].over_seeds[f">{limit}"], shares(starts, 1, limit))
+        assert shares(starts, 1, 0.9).std() > 0
+    starts = [planted.joint_crosscoder(), planted.restarted(planted.CHANGED), planted.restarted(0)]
+    for model, name in enumerate(("base", "sft", "rl")):
+        assert is_students(found.analysis.mas[name].over_seeds[">0.5"], shares(starts, model, 0.5))
+    assert shares(starts, 1, 0.5).std() > 0
+    assert [each.over_seeds for each in empty.analysis.mas.values()] == [{}] * 3
 
 
 def test_one_crosscoder_of_all_checkpoints_needs_no_matching(found: Any, planted: ModuleType) -> None:

@@ -40,6 +40,28 @@ def test_places_are_counted_over_the_kept_positions() -> None:
     assert Place(0, 0, 2).window(5) == slice(0, 5)
 
 
+def test_a_features_mas_over_seeds_is_of_those_that_have_it(
+    portraits: Portraits, found: Any, planted: ModuleType
+) -> None:
+    """Planted: seed 10 has the joint crosscoder's features in another order, seed 9 all but the first `CHANGED`."""
+    norms = planted.joint_crosscoder().decoder_by_model.abs().sum(dim=2)
+    own = (norms / norms.sum(dim=0)).numpy()
+    for portrait in portraits.features:
+        assert portrait.starts == 3
+        having = 2 if portrait.feature < planted.CHANGED else 3
+        for model, name in enumerate(("base", "sft", "rl")):
+            over = portrait.over_seeds[name]
+            assert over.n == having
+            assert (over.low, over.mean, over.high) == pytest.approx((own[model, portrait.feature],) * 3, rel=1e-5)
+    assert {portrait.feature < planted.CHANGED for portrait in portraits.features} == {True}
+
+
+def test_without_another_seed_a_feature_has_no_interval_over_them(empty: Any) -> None:
+    for portrait in Portraits.model_validate_json((empty.out / "portraits.json").read_text()).features:
+        assert portrait.starts == 1
+        assert {over.n for over in portrait.over_seeds.values()} == {0}
+
+
 def test_examples_are_the_strongest_tokens_of_the_joint_features(
     portraits: Portraits, found: Any, planted: ModuleType
 ) -> None:

@@ -21,7 +21,7 @@ def test_nrn_and_mas_by_hand() -> None:
 
 
 def test_a_feature_that_writes_nothing_is_counted_apart() -> None:
-    found = nrn_distribution(np.array([0.95, 0.5, np.nan, 0.05]), np.linspace(0, 1, 11), seed=0)
+    found = nrn_distribution(np.array([0.95, 0.5, np.nan, 0.05]), [], np.linspace(0, 1, 11), seed=0)
     assert sum(found.counts) == 3
     assert found.unwritten == 1
     assert found.beyond[">0.9"].mean == pytest.approx(1 / 3)

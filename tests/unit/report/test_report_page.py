@@ -7,6 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rlgen_k8s.stages.analyse.results import Analysis
+from rlgen_k8s.stats import Interval
+
 FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
 TABLES = [f"table-{n}" for n in (1, 2, 3, 4, 5)]
 OTHERS = [
@@ -145,6 +148,21 @@ def test_every_seed_has_a_row_and_one_that_did_not_learn_is_called_so(page: Path
     assert "This study was trained with one seed." in empty_page.read_text()
 
 
+def analysis_of(page: Path) -> Analysis:
+    return Analysis.model_validate_json((page.parent.parent / "analyse" / "analysis.json").read_text())
+
+
+def shows(cell: str, interval: Interval, factor: float, digits: int, signed: bool = False) -> bool:
+    """Whether a table's cell has this estimate with its interval and n, as a reader writes them."""
+
+    def written(value: float) -> str:
+        return f"{factor * value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+    assert interval.mean is not None and interval.low is not None and interval.high is not None
+    ends = f'<span class="ci">[{written(interval.low)}, {written(interval.high)}]</span>'
+    return cell == f'<b>{written(interval.mean)}</b> <i>{ends} <span class="n">n = {interval.n:,}</span></i>'
+
+
 def words_of(text: str, table: str) -> list[list[str]]:
     """The words of a table's cells."""
     return [[re.sub("<[^>]+>", "", cell).strip() for cell in row] for row in cells_of(text, table)]
@@ -177,6 +195,25 @@ def test_overlap_of_checkpoints_stands_beside_that_of_two_seeds(page: Path, empt
     figure = without[without.index('id="figure-2"') : without.index('id="table-matching"')]
     assert "SFT: of the top 6, by chance 0.6" in figure and "seed" not in figure
     assert "Each crosscoder has one seed: how much two would differ is not known." in without
+
+
+def test_intervals_over_seeds_stand_beneath_those_over_features(page: Path, empty_page: Path) -> None:
+    text, without = page.read_text(), empty_page.read_text()
+    analysis = analysis_of(page)
+    rows = {row[0]: row[1:] for row in cells_of(text, "table-nrn")}
+    assert [title for title in rows if "over seeds" in title] == ["SFT 5/5, over seeds", "RL 5/5, over seeds"]
+    for family, title in (("sft", "SFT"), ("rl", "RL")):
+        over = analysis.families[family].nrn[-1].over_seeds
+        for cell, limit in zip(rows[f"{title} 5/5, over seeds"], ("<0.1", "<0.3", ">0.7", ">0.9"), strict=True):
+            assert shows(cell, over[limit], 100, 1) and "n = 3<" in cell
+    rows = {row[0]: row[1:] for row in cells_of(text, "table-mas")}
+    for model, title in (("base", "Base"), ("sft", "SFT"), ("rl", "RL")):
+        for cell, limit in zip(rows[f"{title}, over seeds"], (">0.5", ">0.7", ">0.9"), strict=True):
+            assert shows(cell, analysis.mas[model].over_seeds[limit], 100, 1)
+    assert text.count("with Student’s interval, n counts them") == 2
+    assert "means over 3 seeds of the crosscoder, with their intervals." in text
+    assert "over seeds" not in without and "Student" not in without
+    assert "what another seed of the crosscoder would give is not known" in without
 
 
 def test_known_numbers_stand_in_the_page(page: Path) -> None:

@@ -40,5 +40,5 @@ def follow_course(
     return Course(
         n_features=crosscoder.n_features,
         overlap=overlap,
-        mas={name: mas_distribution(row, edges, settings.seed) for name, row in zip(three, scores, strict=True)},
+        mas={name: mas_distribution(row, [], edges, settings.seed) for name, row in zip(three, scores, strict=True)},
     )

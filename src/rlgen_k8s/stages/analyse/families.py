@@ -40,9 +40,14 @@ def analyse_family(
     tops = [top_labels(nrn_k, labels_k, settings.top) for nrn_k, labels_k in zip(scores, labels, strict=True)]
     by_index = [top_labels(nrn_k, np.arange(n_features), settings.top) for nrn_k in scores]
     size = min(settings.top, n_features)
+    again = [
+        _restart(seed, latest, scores[-1], len(folders), load_crosscoder(folder).decoder_by_model, settings)
+        for seed, folder in sorted(restarts.items())
+    ]
+    of_starts: list[list[NDArray[np.float64]]] = [[] for _ in scores[1:]] + [[nrn for _, nrn in again]]
     family = Family(
         n_features=n_features,
-        nrn=[nrn_distribution(nrn_k, edges, settings.seed) for nrn_k in scores],
+        nrn=[nrn_distribution(*both, edges, settings.seed) for both in zip(scores, of_starts, strict=True)],
         matching=[
             _matching((k, k + 1), cosine, by_index[k - 1], settings) for k, (_partner, cosine) in enumerate(matches, 1)
         ],
@@ -50,10 +55,7 @@ def analyse_family(
         overlap_by_index=overlap_matrix(by_index),
         chance=overlap_of(range(size), range(size), n_features),
         transitions=[transition(a, b, (k, k + 1)) for k, (a, b) in enumerate(pairwise(tops), 1)],
-        restarts=[
-            _restart(seed, latest, scores[-1], len(folders), load_crosscoder(folder).decoder_by_model, settings)
-            for seed, folder in sorted(restarts.items())
-        ],
+        restarts=[restart for restart, _ in again],
     )
     arrays = {"nrn": np.stack(scores), "labels": np.stack(labels), "cosine": np.stack([c for _p, c in matches])}
     return family, arrays
@@ -61,17 +63,13 @@ def analyse_family(
 
 def _restart(
     seed: int, first: Tensor, nrn: NDArray[np.float64], k: int, other: Tensor, settings: AnalyseSettings
-) -> Restart:
-    """Decoders `first` with its `nrn` [D], and `other`, of checkpoint `k`."""
-    found = match_features(first, other)
+) -> tuple[Restart, NDArray[np.float64]]:
+    """Of decoders `first`, with its `nrn` [D], and `other`, of checkpoint `k`; and the other's NRN [D]."""
+    found, scores = match_features(first, other), normalized_relative_norms(other).numpy()
     labels = labels_along([(found.partner, found.cosine)], len(nrn), settings.same_feature_cosine)
-    both = zip((nrn, normalized_relative_norms(other).numpy()), labels, strict=True)
-    tops = [top_labels(scores, names, settings.top) for scores, names in both]
-    return Restart(
-        seed=seed,
-        matching=_matching((k, k), found.cosine, tops[0], settings),
-        overlap=len(set(tops[0]) & set(tops[1])),
-    )
+    tops = [top_labels(*one, settings.top) for one in zip((nrn, scores), labels, strict=True)]
+    matching = _matching((k, k), found.cosine, tops[0], settings)
+    return Restart(seed=seed, matching=matching, overlap=len(set(tops[0]) & set(tops[1]))), scores
 
 
 def _matching(

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlgen_k8s.crosscoder import Crosscoder, histogram_edges, logit_lens, normalized_relative_norms
 from rlgen_k8s.stages.analyse.results import LensWords, Portrait
 from rlgen_k8s.stages.analyse.snippets import places_of, read_windows, snippets
+from rlgen_k8s.stages.analyse.specificity import over_starts
 from rlgen_k8s.stats import Interval
 
 EXAMPLES, WORDS = 8, 10
@@ -25,13 +26,15 @@ def portraits(
     tokens: NDArray[np.int32],
     kept: NDArray[np.bool_],
     mas: Mapping[str, NDArray[np.float64]],
+    starts: Mapping[str, NDArray[np.float64]],
     scores: Mapping[int, Mapping[str, Interval]],
     batch: int,
 ) -> list[Portrait]:
     """One for each of `reasons`; `stored`: the joint crosscoder's `Firing`, by field.
 
-    `tokens`, `kept` [n, length]: the evaluation tokens, and which of them were read. `scores`: of each feature on the
-    held-out critical samples, by task.
+    `tokens`, `kept` [n, length]: the evaluation tokens, and which of them were read. `starts`: by model [starts, D],
+    MAS in every start of the joint crosscoder (`Repeats.matched`). `scores`: of each feature on the held-out critical
+    samples, by task.
     """
     features, joint = list(reasons), joint.to(models["base"].device)
     places = places_of(features, stored["rows"].numpy(), kept, EXAMPLES)
@@ -46,6 +49,8 @@ def portraits(
             reasons=reasons[feature],
             mas={name: float(values[feature]) for name, values in mas.items()},
             nrn={name: float(values[feature]) for name, values in nrn.items()},
+            starts=len(starts["base"]),
+            over_seeds={name: over_starts(values[:, feature]) for name, values in starts.items()},
             fires=float(stored["histogram"][feature].sum() / kept.sum()),
             n_tokens=int(kept.sum()),
             largest=float(stored["values"][feature].max()),

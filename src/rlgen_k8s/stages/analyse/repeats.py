@@ -1,11 +1,13 @@
 """What is seen where nothing differs, and other trainings of the same crosscoders."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rlgen_k8s.crosscoder import (
     Crosscoder,
@@ -13,7 +15,9 @@ from rlgen_k8s.crosscoder import (
     match_features,
     model_attribution_scores,
     normalized_relative_norms,
+    over_seeds,
 )
+from rlgen_k8s.crosscoder.matching import Matching
 from rlgen_k8s.stages.analyse.results import Distribution, Repeat, RepeatKind
 from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.analyse.specificity import mas_distribution, nrn_distribution
@@ -32,7 +36,7 @@ def noise_floor(
     if NOISE not in inputs:
         return None
     scores = normalized_relative_norms(load_crosscoder(inputs[NOISE]).decoder_by_model)
-    return nrn_distribution(scores.numpy(), edges, settings.seed)
+    return nrn_distribution(scores.numpy(), [], edges, settings.seed)
 
 
 def restarts_of(inputs: Mapping[str, Path], family: str) -> dict[int, Path]:
@@ -41,31 +45,51 @@ def restarts_of(inputs: Mapping[str, Path], family: str) -> dict[int, Path]:
     return {int(name.removeprefix(start)): folder for name, folder in inputs.items() if name.startswith(start)}
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """What further trainings of the joint crosscoder give."""
+
+    found: list[Repeat]
+    scores: dict[str, list[NDArray[np.float64]]]
+    """By model: MAS [D] of each further start's own features."""
+    matched: dict[str, NDArray[np.float64]]
+    """By model [starts, D]: MAS of each of the joint crosscoder's features, and of the same feature in every other
+    start; NaN where a start has no such feature."""
+
+
 def repeats(
     inputs: Mapping[str, Path], joint: Crosscoder, settings: AnalyseSettings, edges: NDArray[np.float64]
-) -> list[Repeat]:
+) -> Repeats:
     """How much of `joint` its further trainings find again: other starts, then other λ's, then other sizes."""
-    found = []
+    found, starts, matchings = [], [model_attribution_scores(joint.decoder_by_model)], []
     for kind in KINDS:
         start = f"crosscoder-joint-{kind}"
         values = {float(name.removeprefix(start).replace("p", ".")): name for name in inputs if name.startswith(start)}
-        found += [
-            _repeat(kind, value, load_crosscoder(inputs[values[value]]), joint, settings, edges)
-            for value in sorted(values)
-        ]
-    return found
+        for value in sorted(values):
+            other = load_crosscoder(inputs[values[value]])
+            scores = model_attribution_scores(other.decoder_by_model)
+            matching = match_features(joint.decoder_by_model, other.decoder_by_model)
+            found.append(_repeat(kind, value, dict(zip(other.models, scores, strict=True)), matching, settings, edges))
+            if kind == "seed":
+                same = np.where(matching.same(settings.same_feature_cosine), matching.partner, -1)
+                starts.append(scores)
+                matchings.append(matching._replace(partner=same))
+    return Repeats(
+        found,
+        {name: [scores[m].numpy() for scores in starts[1:]] for m, name in enumerate(joint.models)},
+        {name: over_seeds([scores[m] for scores in starts], matchings).numpy() for m, name in enumerate(joint.models)},
+    )
 
 
 def _repeat(
     kind: RepeatKind,
     value: float,
-    other: Crosscoder,
-    joint: Crosscoder,
+    scores: Mapping[str, Tensor],
+    matching: Matching,
     settings: AnalyseSettings,
     edges: NDArray[np.float64],
 ) -> Repeat:
-    matching = match_features(joint.decoder_by_model, other.decoder_by_model)
-    scores = model_attribution_scores(other.decoder_by_model).numpy()
+    """Of MAS [D] by model of the other one, and the matching from the joint crosscoder to it."""
     return Repeat(
         kind=kind,
         value=value,
@@ -73,7 +97,6 @@ def _repeat(
         median=float(np.median(matching.cosine)),
         tenth_percentile=float(np.quantile(matching.cosine, 0.1)),
         own={
-            name: mas_distribution(row, edges, settings.seed).beyond[">0.7"]
-            for name, row in zip(other.models, scores, strict=True)
+            name: mas_distribution(row.numpy(), [], edges, settings.seed).beyond[">0.7"] for name, row in scores.items()
         },
     )

@@ -23,6 +23,9 @@ class Distribution(Result):
     mean: float | None
     beyond: dict[str, Interval]
     """Keys such as ">0.9" and "<0.1"."""
+    over_seeds: dict[str, Interval]
+    """The same shares over starts of the crosscoder, each a training: mean, Student's interval, n counts them. Empty
+    where there is one start."""
     unwritten: int
     """Features whose decoder rows are all zero: they have no score and are not counted."""
 
@@ -246,6 +249,11 @@ class Portrait(Result):
     mas: dict[str, float]
     nrn: dict[str, float]
     """Of each tuned model against base, from the joint decoder."""
+    starts: int
+    """Of the joint crosscoder, the first included."""
+    over_seeds: dict[str, Interval]
+    """MAS by model over the starts that have this feature: mean, Student's interval, n counts them. None of it where
+    only the first has."""
     fires: float
     """Share of the held-out tokens with an activation above 0."""
     n_tokens: int

@@ -54,6 +54,7 @@ def run(context: Context[AnalyseSettings]) -> None:
     attribution = dict(zip(joint.models, rows, strict=True))
     arrays |= {f"mas-{name}": scores for name, scores in attribution.items()}
 
+    again = repeats(inputs, joint, settings, edges)
     samples = _samples(inputs, settings)
     tokens = open_tokens(inputs["corpus"], "evaluation")
     text = tokens[: settings.drift_sequences]
@@ -70,10 +71,12 @@ def run(context: Context[AnalyseSettings]) -> None:
         false_discovery_rate=settings.false_discovery_rate,
         edges=[float(edge) for edge in edges],
         families=families,
-        mas={name: mas_distribution(row, edges, settings.seed) for name, row in attribution.items()},
+        mas={
+            name: mas_distribution(row, again.scores[name], edges, settings.seed) for name, row in attribution.items()
+        },
         drift=drift,
         noise=noise_floor(inputs, settings, edges),
-        repeats=repeats(inputs, joint, settings, edges),
+        repeats=again.found,
         course=follow_course(inputs, drift.nearest, settings, edges),
         generalization=generalization,
     )
@@ -96,6 +99,7 @@ def run(context: Context[AnalyseSettings]) -> None:
         tokens,
         tokens != load_corpus_info(inputs["corpus"]).separator,
         attribution,
+        again.matched,
         held_out_scores(samples, read.wanted["base"], read.wanted["rl"], list(reasons), settings.seed),
         settings.drift_batch,
     )

@@ -93,15 +93,22 @@ def _transfer(run: Run, comparisons: Sequence[Comparison]) -> Finding:
 
 
 def _specificity(run: Run) -> Finding:
-    tails = {name: family.nrn[-1].beyond[">0.7"] for name, family in run.analysis.families.items()}
+    last = {name: family.nrn[-1] for name, family in run.analysis.families.items()}
+    tails = {name: one.over_seeds.get(">0.7", one.beyond[">0.7"]) for name, one in last.items()}
+    over_seeds = bool(last["sft"].over_seeds and last["rl"].over_seeds)
     text = (
         f"After training, {words(tails['sft'])} % of the features of the SFT crosscoder have NRN above 0.7, "
-        f"and {words(tails['rl'])} % of RL's."
+        f"and {words(tails['rl'])} % of RL's"
+    ) + (
+        f": means over {tails['sft'].n} seeds of the crosscoder, with their intervals."
+        if over_seeds
+        else "; the intervals are over features: what another seed of the crosscoder would give is not known."
     )
     if not any(tail.mean for tail in tails.values()):
         return Finding("Does SFT make more features of its own?", NOTHING, f"{text} Neither made features of its own.")
     matched = apart_at_equal_drift(run, ">0.7")
-    text += f" At the most equal drift from base, {pair_words(run)}, the difference is {words(matched, True)} points."
+    text += f" At the most equal drift from base, {pair_words(run)}, the difference is {words(matched, True)} points"
+    text += ", with the interval over features." if over_seeds else "."
     verdict = UNCLEAR
     if _above(tails["sft"], tails["rl"]):
         verdict = LIKE if _beyond_zero(matched, 1) else PARTLY

@@ -1,6 +1,8 @@
 """Crosscoder quality, matching, and the selection of features."""
 
-from rlgen_k8s.stages.analyse.results import Selection
+from collections.abc import Mapping, Sequence
+
+from rlgen_k8s.stages.analyse.results import Distribution, Selection
 from rlgen_k8s.stages.report.cells import NONE, Cell, Plain, Table, estimate, name, number, percent
 from rlgen_k8s.stages.report.figures.style import TITLES
 from rlgen_k8s.stages.report.inputs import Run
@@ -102,8 +104,7 @@ def matching_table(run: Run) -> Table:
 
 
 def specificity_table(run: Run) -> Table:
-    """Shares of features beyond limits of NRN, and of MAS, with intervals over features."""
-    rows: list[list[Cell]] = []
+    """Shares of features beyond limits of NRN, with intervals over features and, if there are, over starts."""
     limits = ("<0.1", "<0.3", ">0.7", ">0.9")
     shown = {
         f"{TITLES[family]} {k}/5": distribution
@@ -112,30 +113,48 @@ def specificity_table(run: Run) -> Table:
     }
     if run.analysis.noise is not None:
         shown["Base again"] = run.analysis.noise
-    for title, distribution in shown.items():
-        rows.append([name(title), *(percent(distribution.beyond[limit]) for limit in limits)])
     return Table(
         "table-nrn",
         "Shares of features by NRN",
-        "Per cent of all features; the interval is over features, not over trainings. Below 0.3 mostly the base "
+        f"Per cent of all features. {_intervals(shown)} Below 0.3 mostly the base "
         "model's own, above 0.7 mostly the tuned model's. Base again, where a study asks for it: base and base, in "
         "halves started apart; what such a row shows is no difference between models.",
         ["Checkpoint", *(f"NRN {limit[0]} {limit[1:]}" for limit in limits)],
-        rows,
+        _shares(shown, limits),
     )
 
 
 def mas_table(run: Run) -> Table:
-    """Shares of features beyond limits of MAS."""
+    """Shares of features beyond limits of MAS, in the same way."""
     limits = (">0.5", ">0.7", ">0.9")
-    rows: list[list[Cell]] = [
-        [name(TITLES[model]), *(percent(distribution.beyond[limit]) for limit in limits)]
-        for model, distribution in run.analysis.mas.items()
-    ]
-    columns = ["Model", *(f"MAS {limit[0]} {limit[1:]}" for limit in limits)]
+    shown = {TITLES[model]: distribution for model, distribution in run.analysis.mas.items()}
     return Table(
-        "table-mas", "Shares of features by MAS", "Per cent of the joint crosscoder's features.", columns, rows
+        "table-mas",
+        "Shares of features by MAS",
+        f"Per cent of the joint crosscoder's features. {_intervals(shown)}",
+        ["Model", *(f"MAS {limit[0]} {limit[1:]}" for limit in limits)],
+        _shares(shown, limits),
     )
+
+
+def _shares(shown: Mapping[str, Distribution], limits: Sequence[str]) -> list[list[Cell]]:
+    """A row each, and one over starts beneath where there are several."""
+    rows: list[list[Cell]] = []
+    for title, distribution in shown.items():
+        rows.append([name(title), *(percent(distribution.beyond[limit]) for limit in limits)])
+        if distribution.over_seeds:
+            rows.append([name(f"{title}, over seeds"), *(percent(distribution.over_seeds[limit]) for limit in limits)])
+    return rows
+
+
+def _intervals(shown: Mapping[str, Distribution]) -> str:
+    """Which interval is which."""
+    over_features = "The interval is over features (bootstrap), n counts them: it says nothing of another training."
+    over_seeds = (
+        " Over seeds: mean over crosscoders of the same models that start from other weights, with Student’s interval, "
+        "n counts them. Only this one says what another start may give; two starts make it wide."
+    )
+    return over_features + (over_seeds if any(one.over_seeds for one in shown.values()) else "")
 
 
 def selection_table(run: Run) -> Table:

@@ -77,6 +77,11 @@ def belonging_table(portrait: Portrait) -> Table:
             [
                 name(TITLES[model]),
                 Plain(number(portrait.mas[model], 3)),
+                *(
+                    [estimate(portrait.over_seeds[model]) if portrait.over_seeds[model].n else Plain(NONE, "soft")]
+                    if portrait.starts > 1
+                    else []
+                ),
                 Plain(number(portrait.nrn[model], 3) if model in portrait.nrn else NONE),
                 *(
                     Plain(" · ".join(f"{visible(word)} {number(logit, 1)}" for word, logit in words), "words")
@@ -87,10 +92,17 @@ def belonging_table(portrait: Portrait) -> Table:
     return Table(
         "table-belonging",
         "To whom it belongs, and what it says",
-        "MAS: the model’s share of the decoder; the three sum to 1. NRN: of the tuned model against base alone, 0.5 is "
+        "MAS: the model’s share of the decoder; the three sum to 1. "
+        + (
+            f"Over seeds: mean over those of {portrait.starts} starts of the crosscoder that have this feature, n "
+            "counts them, with Student’s interval; a dash where only this one has it. "
+            if portrait.starts > 1
+            else ""
+        )
+        + "NRN: of the tuned model against base alone, 0.5 is "
         "shared. Promotes and suppresses: the next tokens with the highest and the lowest logits of its decoder "
         "direction in that model (logit lens: the upper half of the model is skipped).",
-        ["Model", "MAS", "NRN", "Promotes", "Suppresses"],
+        ["Model", "MAS", *(["MAS, over seeds"] if portrait.starts > 1 else []), "NRN", "Promotes", "Suppresses"],
         rows,
     )
 
