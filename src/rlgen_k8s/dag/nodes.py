@@ -214,6 +214,7 @@ def _crosscoders(study: Study) -> dict[str, Asked]:
         asked["all"] = Asked(models=models, reads=models)
     if study.noise_floor:
         asked["noise"] = Asked(models=("base", "copy"), reads=("base", "base"), start_apart=True)
+        asked["noise-joint"] = Asked(models=("base", "copy1", "copy2"), reads=("base",) * 3, start_apart=True)
     return asked
 
 

@@ -115,7 +115,7 @@ class Study(StageSettings):
     )
     noise_floor: bool = setting(
         False,
-        doc="Whether a crosscoder of base and base again, started apart, says what NRN spreads where nothing differs.",
+        doc="Whether crosscoders of base and base again, started apart, say what NRN and MAS spread by themselves.",
         source="docs/study.md, weaknesses: noise",
     )
     instruction: str = setting(

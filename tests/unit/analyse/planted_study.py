@@ -136,6 +136,20 @@ def noise_crosscoder() -> Crosscoder:
     return replace(family_crosscoder("sft", 1), models=("base", "copy"))
 
 
+def joint_noise_crosscoder() -> Crosscoder:
+    """Base and two copies: MAS a third each, but for `SFT_TOP`, of which the first copy has 9 elevenths."""
+    two = noise_crosscoder()
+    decoder = torch.cat([two.decoder, two.decoder[:, :D_MODEL]], dim=1)
+    return replace(
+        two,
+        models=("base", "copy1", "copy2"),
+        scales=(1.0,) * 3,
+        encoder=decoder.T.contiguous(),
+        decoder=decoder,
+        decoder_bias=torch.zeros(3 * D_MODEL),
+    )
+
+
 def restarted(changed: int) -> Crosscoder:
     """The joint crosscoder in another order, but for `changed` features, which are others."""
     joint, rng = joint_crosscoder(), torch.Generator().manual_seed(3)
@@ -227,7 +241,8 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
     crosscoders = {f"{name}-{k}": family_crosscoder(name, k) for name in ("sft", "rl") for k in range(1, 6)}
     crosscoders["joint"] = joint_crosscoder()
     if critical:
-        crosscoders |= {"noise": noise_crosscoder(), "joint-seed10": restarted(0), "joint-seed9": restarted(CHANGED)}
+        crosscoders |= {"noise": noise_crosscoder(), "noise-joint": joint_noise_crosscoder()}
+        crosscoders |= {"joint-seed10": restarted(0), "joint-seed9": restarted(CHANGED)}
         crosscoders |= {f"{name}-5-seed{seed}": family_crosscoder(name, 5, i) for (name, seed), i in STARTS.items()}
         crosscoders |= {"joint-size48": smaller(48), "joint-lambda0p25": restarted(0), "all": course_crosscoder()}
     for name, crosscoder in crosscoders.items():

@@ -83,6 +83,11 @@ def test_the_noise_floor_and_further_starts_stand_beside_them_where_there_are_an
     assert sum(noise.counts) == planted.D_FEATURES
     assert noise.beyond[">0.7"].mean == pytest.approx(len(planted.SFT_TOP) / planted.D_FEATURES)
     assert noise.beyond["<0.3"].mean == 0
+    of_three = found.analysis.joint_noise
+    assert sum(of_three.counts) == planted.D_FEATURES
+    assert of_three.beyond[">0.7"].mean == pytest.approx(len(planted.SFT_TOP) / planted.D_FEATURES)
+    assert of_three.beyond[">0.9"].mean == 0
+    assert empty.analysis.joint_noise is None
     other, same, sparser, smaller = found.analysis.repeats
     assert [(each.kind, each.value) for each in found.analysis.repeats] == [
         ("seed", 9), ("seed", 10), ("lambda", 0.25), ("size", 48),

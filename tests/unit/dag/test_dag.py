@@ -105,20 +105,24 @@ def test_further_starts_and_the_noise_floor_are_crosscoders_beside_the_papers(st
     before = {node.name: node.address for node in plan(study)}
     nodes = {node.name: node for node in plan(load_study("tiny", more))}
     restarted = ("joint", "sft-5", "rl-5")
-    assert nodes.keys() - before.keys() == {*(f"crosscoder-{name}-seed3" for name in restarted), "crosscoder-noise"}
+    assert nodes.keys() - before.keys() == {*(f"crosscoder-{name}-seed3" for name in restarted)} | {
+        "crosscoder-noise",
+        "crosscoder-noise-joint",
+    }
     changed = {name for name in before if nodes[name].address != before[name]}
     assert changed == {"analyse", "intervene-rl", "intervene-base", "report"}
-    noise = nodes["crosscoder-noise"]
+    noise, of_three = nodes["crosscoder-noise"], nodes["crosscoder-noise-joint"]
     for name in restarted:
         first, again = nodes[f"crosscoder-{name}"], nodes[f"crosscoder-{name}-seed3"]
         assert again.settings == first.settings.model_copy(update={"start_seed": 3})
         assert again.input_addresses == first.input_addresses
         assert f"crosscoder-{name}-seed3" in nodes["analyse"].inputs
-    assert noise.settings.start_apart
+    assert noise.settings.start_apart and of_three.settings.start_apart
     for kind in ("model", "activations"):
         assert noise.input_addresses[f"{kind}-copy"] == noise.input_addresses[f"{kind}-base"]
+        assert len({of_three.input_addresses[f"{kind}-{name}"] for name in ("base", "copy1", "copy2")}) == 1
     (stream,) = (node for node in plan(load_study("tiny", [*more, "activations=streamed"])) if node.stage == "stream")
-    for name in ("noise", *(f"{name}-seed3" for name in restarted)):
+    for name in ("noise", "noise-joint", *(f"{name}-seed3" for name in restarted)):
         assert stream.settings.of(name) == nodes[f"crosscoder-{name}"].settings
 
 

@@ -216,6 +216,24 @@ def test_intervals_over_seeds_stand_beneath_those_over_features(page: Path, empt
     assert "what another seed of the crosscoder would give is not known" in without
 
 
+def test_the_noise_floor_is_beside_every_histogram(page: Path, empty_page: Path) -> None:
+    """Planted: in NRN and in MAS of nothing that differs, 6 of 64 features are beyond 0.7."""
+    for report, there in ((page, True), (empty_page, False)):
+        for name in ("nrn", "nrn-drift", "mas", *(["mas-drift"] if there else [])):
+            assert (">Base again<" in (report.parent / "figures" / f"{name}.svg").read_text()) is there
+    text = page.read_text()
+    noise = {"table-nrn": analysis_of(page).noise, "table-mas": analysis_of(page).joint_noise}
+    for table, floor in noise.items():
+        assert floor is not None
+        (row,) = (row for row in cells_of(text, table) if row[0] == "Base again")
+        assert any(shows(cell, floor.beyond[">0.7"], 100, 1) and "<b>9.4</b>" in cell for cell in row[1:])
+        assert not [row for row in cells_of(empty_page.read_text(), table) if row[0] == "Base again"]
+    for figure in ("figure-1", "figure-3"):
+        caption = text[text.index(f'id="{figure}"') :]
+        caption = re.sub(r"\s+", " ", caption[: caption.index("</figcaption>")])
+        assert "start apart, those of the others in common" in caption
+
+
 def test_known_numbers_stand_in_the_page(page: Path) -> None:
     text = re.sub(r"<[^>]+>", " ", page.read_text())
     assert "2 of 64 features (1, 2)" in re.sub(r"\s+", " ", text)

@@ -24,7 +24,7 @@ from rlgen_k8s.stages.analyse.specificity import mas_distribution, nrn_distribut
 from rlgen_k8s.stages.contract import CHECKPOINTS
 from rlgen_k8s.stats import bootstrap_mean
 
-NOISE = "crosscoder-noise"
+NOISE, JOINT_NOISE = "crosscoder-noise", "crosscoder-noise-joint"
 KINDS: tuple[RepeatKind, ...] = get_args(RepeatKind)
 """`crosscoder-joint-<kind><value>` is such an input's name, the value with a `p` for the point."""
 
@@ -37,6 +37,16 @@ def noise_floor(
         return None
     scores = normalized_relative_norms(load_crosscoder(inputs[NOISE]).decoder_by_model)
     return nrn_distribution(scores.numpy(), [], edges, settings.seed)
+
+
+def joint_noise_floor(
+    inputs: Mapping[str, Path], settings: AnalyseSettings, edges: NDArray[np.float64]
+) -> Distribution | None:
+    """MAS of the second of three copies of base, started apart: of the third it would be as good. None as above."""
+    if JOINT_NOISE not in inputs:
+        return None
+    scores = model_attribution_scores(load_crosscoder(inputs[JOINT_NOISE]).decoder_by_model)[1]
+    return mas_distribution(scores.numpy(), [], edges, settings.seed)
 
 
 def restarts_of(inputs: Mapping[str, Path], family: str) -> dict[int, Path]:

@@ -217,6 +217,8 @@ class Analysis(Result):
     drift: Drift
     noise: Distribution | None
     """NRN where nothing differs: base against base again; None where the study did not ask for it."""
+    joint_noise: Distribution | None
+    """MAS where nothing differs: of one of three copies of base; None as above."""
     repeats: list[Repeat]
     course: Course | None
     """None where the study did not ask for it."""

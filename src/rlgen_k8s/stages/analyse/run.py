@@ -21,7 +21,7 @@ from rlgen_k8s.stages.analyse.generalization import Samples, choose_samples, fin
 from rlgen_k8s.stages.analyse.interest import features_of_interest
 from rlgen_k8s.stages.analyse.portraits import portraits
 from rlgen_k8s.stages.analyse.reading import FAMILIES, FINAL, count, on_device, read_models
-from rlgen_k8s.stages.analyse.repeats import noise_floor, repeats, restarts_of
+from rlgen_k8s.stages.analyse.repeats import joint_noise_floor, noise_floor, repeats, restarts_of
 from rlgen_k8s.stages.analyse.results import (
     Analysis,
     Controls,
@@ -76,6 +76,7 @@ def run(context: Context[AnalyseSettings]) -> None:
         },
         drift=drift,
         noise=noise_floor(inputs, settings, edges),
+        joint_noise=joint_noise_floor(inputs, settings, edges),
         repeats=again.found,
         course=follow_course(inputs, drift.nearest, settings, edges),
         generalization=generalization,

@@ -24,16 +24,18 @@ CURVES = {"sft": ("training loss", "loss"), "rl": ("mean reward", "reward")}
 def all_figures(run: Run, seed: int) -> dict[str, str]:
     """SVG by name."""
     analysis, found = run.analysis, run.analysis.generalization
+    of_mas = {"mas": analysis.mas} | ({"mas-drift": analysis.course.mas} if analysis.course else {})
     return {
         "accuracy": _accuracy(run, seed),
         "training": training_figure({name: (label, _curve(run, name, key)) for name, (label, key) in CURVES.items()}),
         "nrn": nrn_figure(analysis.families, analysis.edges, noise=analysis.noise),
         "drift": drift_figure(analysis.drift),
-        "nrn-drift": nrn_figure(analysis.families, analysis.edges, "nrn-drift", analysis.drift.nearest),
+        "nrn-drift": nrn_figure(
+            analysis.families, analysis.edges, "nrn-drift", analysis.drift.nearest, noise=analysis.noise
+        ),
         "overlap": checkpoint_figure(analysis.families, analysis.top),
         **{f"ranks-{name}": rank_figure(name, family, analysis.top) for name, family in analysis.families.items()},
-        "mas": mas_figure(analysis.mas, analysis.edges),
-        **({"mas-drift": mas_figure(analysis.course.mas, analysis.edges, "mas-drift")} if analysis.course else {}),
+        **{name: mas_figure(mas, analysis.edges, name, analysis.joint_noise) for name, mas in of_mas.items()},
         "tasks": task_figure([TASK_TITLES.get(task, task) for task in found.tasks], found.shared),
         "interventions": _interventions(run),
         "dose": _dose(run),

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from rlgen_k8s.stages.analyse.results import Distribution, Family
 from rlgen_k8s.stages.report.figures.style import COLOURS, INK, SOFT, TITLES, blend, panels, styled, to_svg
 
+AGAIN = "Base again"
 HEADROOM = 6
 """Factor of empty space above the highest bar, on a log axis, for words."""
 
@@ -27,7 +28,7 @@ def nrn_figure(
         title = f"{TITLES[model]} {k}/{len(family.nrn)}" if at else TITLES[model]
         shown[title] = (TITLES[model], family.nrn[k - 1], COLOURS[model])
     if noise is not None:
-        shown["Base again"] = ("Base again", noise, COLOURS["base"])
+        shown[AGAIN] = (AGAIN, noise, COLOURS["base"])
     figure, axes = panels(1, len(shown), 3.1, sharex=True, sharey=True)
     for axis, (title, (model, distribution, colour)) in zip(axes, shown.items(), strict=True):
         _bars(axis, distribution, edges, colour)
@@ -47,11 +48,15 @@ def nrn_figure(
 
 
 @styled
-def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float], name: str = "mas") -> str:
-    """MAS of base, SFT and RL in one crosscoder, side by side."""
-    figure, axes = panels(1, len(mas), 2.8, sharex=True, sharey=True)
-    for axis, (model, distribution) in zip(axes, mas.items(), strict=True):
-        _bars(axis, distribution, edges, COLOURS[model])
+def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float], name: str, noise: Distribution | None) -> str:
+    """MAS of base, SFT and RL in one crosscoder, side by side, and beside them that of one of three copies of base, if
+    `noise` is that."""
+    shown = {TITLES[model]: (distribution, COLOURS[model]) for model, distribution in mas.items()}
+    if noise is not None:
+        shown[AGAIN] = (noise, COLOURS["base"])
+    figure, axes = panels(1, len(shown), 2.8, sharex=True, sharey=True)
+    for axis, (title, (distribution, colour)) in zip(axes, shown.items(), strict=True):
+        _bars(axis, distribution, edges, colour)
         axis.axvline(1 / len(mas), color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         axis.text(
             1 / len(mas),
@@ -63,7 +68,7 @@ def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float], name: st
             va="top",
         )
         _tail(axis, distribution, ">0.5", 0.78)
-        axis.set_title(TITLES[model], color=COLOURS[model])
+        axis.set_title(title, color=colour)
         axis.set_xlabel("MAS")
     axes[0].set_ylabel("features (log scale)")
     return to_svg(figure, name, "Distributions of MAS for base, SFT and RL")

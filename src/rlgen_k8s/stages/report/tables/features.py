@@ -128,10 +128,13 @@ def mas_table(run: Run) -> Table:
     """Shares of features beyond limits of MAS, in the same way."""
     limits = (">0.5", ">0.7", ">0.9")
     shown = {TITLES[model]: distribution for model, distribution in run.analysis.mas.items()}
+    if run.analysis.joint_noise is not None:
+        shown["Base again"] = run.analysis.joint_noise
     return Table(
         "table-mas",
         "Shares of features by MAS",
-        f"Per cent of the joint crosscoder's features. {_intervals(shown)}",
+        f"Per cent of the joint crosscoder's features. {_intervals(shown)}"
+        + (" Base again: one of three copies of base, started apart." if run.analysis.joint_noise else ""),
         ["Model", *(f"MAS {limit[0]} {limit[1:]}" for limit in limits)],
         _shares(shown, limits),
     )
