@@ -98,8 +98,21 @@ class Crosscoder:
         return features @ self.decoder + self.decoder_bias
 
     def encode_branch(self, x_model: Tensor, model: str) -> Tensor:
-        """One model's branch `f^(m) = ReLU(x_m W_enc[m] + b_enc)`: [..., d] to [..., D] (docs/study.md)."""
+        """One model's branch, `P^(m) = x_m W_enc[m] + b_enc` activated as `encode` does: [..., d] to [..., D]."""
         return self.activate(x_model @ self.encoder[self.columns(model)] + self.encoder_bias)
+
+    def branch(self, model: str, features: Tensor) -> "Crosscoder":
+        """One model's branch and decoder rows for some features, `features: [k]` int64: a crosscoder of it alone."""
+        columns = self.columns(model)
+        return Crosscoder(
+            models=(model,),
+            scales=(self.scales[self.position(model)],),
+            encoder=self.encoder[columns][:, features].contiguous(),
+            encoder_bias=self.encoder_bias[features],
+            decoder=self.decoder[features][:, columns].contiguous(),
+            decoder_bias=self.decoder_bias[columns],
+            thresholds=None if self.thresholds is None else self.thresholds[features],
+        )
 
     def to(self, device: torch.device | str) -> "Crosscoder":
         """The same crosscoder on `device`."""

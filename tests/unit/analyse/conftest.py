@@ -6,6 +6,8 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
+import torch
+from torch import Tensor
 
 from rlgen_k8s.stages.analyse.results import Analysis, Features
 from rlgen_k8s.stages.analyse.run import run
@@ -37,8 +39,8 @@ def load_planted() -> ModuleType:
     return module
 
 
-def analysed(planted: ModuleType, folder: Path, critical: int) -> Analysed:
-    inputs = planted.write_study(folder, critical)
+def analysed(planted: ModuleType, folder: Path, critical: int, thresholds: Tensor | None = None) -> Analysed:
+    inputs = planted.write_study(folder, critical, thresholds)
     out = folder / "out"
     out.mkdir()
     settings = AnalyseSettings(seed=1, top=planted.TOP, sign_flips=999, random_sets=3, reference_prompts=50, batch=16)
@@ -64,3 +66,11 @@ def found(planted: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Anal
 @pytest.fixture(scope="session")
 def empty(planted: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
     return analysed(planted, tmp_path_factory.mktemp("nothing"), critical=0)
+
+
+@pytest.fixture(scope="session")
+def above_threshold(planted: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    """Feature 2 counts only above 2.5, which it never reaches."""
+    thresholds = torch.zeros(planted.D_FEATURES)
+    thresholds[2] = 2.5
+    return analysed(planted, tmp_path_factory.mktemp("thresholds"), 20, thresholds)

@@ -85,8 +85,8 @@ def moved(base: Path, name: str, k: int) -> Path:
     return path
 
 
-def joint_crosscoder() -> Crosscoder:
-    """Base, SFT and RL; each branch reads scaled coordinate i into feature i."""
+def joint_crosscoder(thresholds: torch.Tensor | None = None) -> Crosscoder:
+    """Base, SFT and RL; each branch reads scaled coordinate i into feature i, where it is above `thresholds`: [D]."""
     rng = torch.Generator().manual_seed(1)
     names = ("base", "sft", "rl")
     encoder = torch.zeros(3, D_MODEL, D_FEATURES)
@@ -100,6 +100,7 @@ def joint_crosscoder() -> Crosscoder:
         encoder_bias=bias,
         decoder=torch.randn(D_FEATURES, 3 * D_MODEL, generator=rng),
         decoder_bias=torch.zeros(3 * D_MODEL),
+        thresholds=thresholds,
     )
 
 
@@ -215,8 +216,8 @@ def _row(task: str, doc_id: int, outcome: float, prompt: str, correct: list[floa
     }  # fmt: skip
 
 
-def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
-    """All inputs of `analyse`, by name."""
+def write_study(folder: Path, critical: int = 20, thresholds: torch.Tensor | None = None) -> dict[str, Path]:
+    """All inputs of `analyse`, by name; the joint crosscoder with `thresholds: [D]`."""
     models = write_models(folder / "models")
     inputs = {"model-base": models["base"], "model-rl-5": models["rl"]}
     inputs |= {f"model-{name}-{k}": moved(models["base"], name, k) for name, k in DRIFTS if (name, k) != ("rl", 5)}
@@ -239,7 +240,7 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
         }  # fmt: skip
         (path / "results.json").write_text(json.dumps(results))
     crosscoders = {f"{name}-{k}": family_crosscoder(name, k) for name in ("sft", "rl") for k in range(1, 6)}
-    crosscoders["joint"] = joint_crosscoder()
+    joint = crosscoders["joint"] = joint_crosscoder(thresholds)
     if critical:
         crosscoders |= {"noise": noise_crosscoder(), "noise-joint": joint_noise_crosscoder()}
         crosscoders |= {"joint-seed10": restarted(0), "joint-seed9": restarted(CHANGED)}
@@ -249,7 +250,7 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
         inputs[f"crosscoder-{name}"] = path = folder / f"crosscoder-{name}"
         path.mkdir()
         save_crosscoder(crosscoder, path)
-    found = held_out_firing(inputs, tokens)
+    found = held_out_firing(joint, inputs, tokens)
     save_file(
         {name: tensor.contiguous() for name, tensor in vars(found).items()},
         inputs["crosscoder-joint"] / "examples.safetensors",
@@ -257,7 +258,7 @@ def write_study(folder: Path, critical: int = 20) -> dict[str, Path]:
     return inputs
 
 
-def held_out_firing(inputs: dict[str, Path], tokens: np.ndarray) -> Firing:
+def held_out_firing(joint: Crosscoder, inputs: dict[str, Path], tokens: np.ndarray) -> Firing:
     """Where the joint crosscoder's features fire: the residual stream of a token is its embedding."""
     kept = torch.from_numpy(tokens[tokens != SEPARATOR].astype(np.int64))
     models = {"base": "model-base", "sft": "model-sft-5", "rl": "model-rl-5"}
@@ -265,4 +266,4 @@ def held_out_firing(inputs: dict[str, Path], tokens: np.ndarray) -> Firing:
         Qwen3ForCausalLM.from_pretrained(inputs[m]).model.embed_tokens.weight.detach()[kept] for m in models.values()
     ]
     stored = JointActivations(tuple(models), tuple(raw), tuple(SCALE[name] for name in models))
-    return firing(joint_crosscoder(), stored, torch.full((len(tokens),), tokens.shape[1] - 1))
+    return firing(joint, stored, torch.full((len(tokens),), tokens.shape[1] - 1))

@@ -29,6 +29,13 @@ def test_planted_generalization_features_are_found_with_their_scores(found: Any,
     assert found.features.layer == 1
 
 
+def test_a_feature_below_its_threshold_is_at_zero_and_not_selected(above_threshold: Any, planted: ModuleType) -> None:
+    assert above_threshold.features.generalization == [1]
+    for task in planted.TASKS:
+        selection = above_threshold.analysis.generalization.tasks[task].selection["critical"]
+        assert [item.score.mean for item in selection.features] == pytest.approx([3.0], abs=1e-5)
+
+
 def test_the_papers_protocol_selects_on_all_critical_samples(found: Any, planted: ModuleType) -> None:
     by_paper = found.features.paper_protocol
     assert by_paper.intersection == [1, 2]

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
 from rlgen_k8s.crosscoder.model import Crosscoder, new_crosscoder
@@ -13,8 +16,13 @@ def a_crosscoder() -> Crosscoder:
     return found
 
 
-def test_the_edit_is_the_formula_one_token_and_feature_at_a_time():
+@pytest.mark.parametrize("threshold", [None, 1.0])
+def test_the_edit_is_the_formula_one_token_and_feature_at_a_time(threshold: float | None):
+    """With thresholds only what is above its own is a feature: the rest is at zero and is raised from there."""
     crosscoder, stream = a_crosscoder(), torch.randn(2, 5, 6)
+    if threshold is not None:
+        crosscoder = replace(crosscoder, thresholds=threshold + torch.linspace(0, 0.5, 9))
+    least = [0.0] * 9 if crosscoder.thresholds is None else crosscoder.thresholds.tolist()
     features = [1, 4, 7]
     for model, scale, target in (
         ("rl", 3.0, Target(0.0)),
@@ -27,7 +35,8 @@ def test_the_edit_is_the_formula_one_token_and_feature_at_a_time():
         for b in range(2):
             for t in range(5):
                 for i in features:
-                    f = max(0.0, float(scale * stream[b, t] @ W_enc[:, i] + crosscoder.encoder_bias[i]))
+                    p = float(scale * stream[b, t] @ W_enc[:, i] + crosscoder.encoder_bias[i])
+                    f = p if p > least[i] else 0.0
                     f_new = f + target.dose * (target.goal - f)
                     expected[b, t] += (f_new - f) * W_dec[i] / scale
         edited = feature_edit(crosscoder, model, features, target)(stream)

@@ -1,7 +1,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from rlgen_k8s.crosscoder.model import new_crosscoder
-from rlgen_k8s.crosscoder.saving import save_crosscoder
+from rlgen_k8s.crosscoder.saving import load_crosscoder, save_crosscoder
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.harness.model import load_harness_model
 from rlgen_k8s.lm.harness.score import score
@@ -96,26 +96,35 @@ def intervened(
     return results
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
 @pytest.mark.parametrize(("direction", "model", "scale"), [("zero", "rl", 2.0), ("raise", "base", 0.5)])
 def test_after_is_what_the_harness_finds_with_the_stream_edited_by_hand(
-    world: World, tmp_path: Path, direction: str, model: str, scale: float
+    world: World, tmp_path: Path, direction: str, model: str, scale: float, threshold: float
 ):
+    """Also where the crosscoder has thresholds: what is not above its own is no feature and is not edited away."""
+    if threshold:
+        coder = load_crosscoder(world.inputs["crosscoder"])
+        (tmp_path / "crosscoder").mkdir()
+        save_crosscoder(replace(coder, thresholds=torch.full((8,), threshold)), tmp_path / "crosscoder")
+        world = replace(world, inputs=world.inputs | {"crosscoder": tmp_path / "crosscoder"})
     results = intervened(world, tmp_path / "out", direction=direction)
     harness_model = load_harness_model(world.models[model], tokens_per_batch=400)
     one = new_crosscoder(("one",), (1.0,), width=32, n_features=8, decoder_norm=2, seed=0)  # equal for every model
 
     def by_hand(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         x = output.clone()
-        f = torch.relu(scale * output @ one.encoder)
+        f = scale * output @ one.encoder
+        f = f * (f > threshold)
         for i in (0, 2):
             goal = torch.zeros_like(f[..., i]) if direction == "zero" else torch.full_like(f[..., i], 3.0)
             x += (goal - f[..., i])[..., None] * one.decoder[i] / scale
         return x
 
     tasks = load_tasks([*TASKS, "logiqa"], world.inputs["mirror"], tmp_path)
-    before = score(harness_model, tasks)
+    text = np.load(world.inputs["corpus"] / "evaluation.npy")
+    before, loss_before = score(harness_model, tasks), on_text(harness_model.model, text, [], 400)[0].loss
     harness_model.model.model.layers[1].register_forward_hook(by_hand)
-    after = score(harness_model, tasks)
+    after, loss_after = score(harness_model, tasks), on_text(harness_model.model, text, [], 400)[0].loss
 
     samples = pd.read_parquet(tmp_path / "out" / "samples.parquet")
     main = samples[samples["condition"] == "main"].sort_values(["task", "doc_id"])
@@ -124,6 +133,8 @@ def test_after_is_what_the_harness_finds_with_the_stream_edited_by_hand(
     assert found == expected
     assert any(a.choice != b.choice for a, b in zip(after, before, strict=True))
     assert results["as_evaluated"] == 1.0
+    on_loss = next(row["change"]["mean"] for row in results["loss"] if row["kind"] == "main")
+    assert on_loss == pytest.approx(np.mean(loss_after - loss_before), rel=1e-3)
 
     whole = next(r for r in results["rows"] if (r["condition"], r["task"], r["split"]) == ("main", "all", "whole"))
     assert whole["n"] == 36

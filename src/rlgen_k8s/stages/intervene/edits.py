@@ -1,9 +1,9 @@
 """Edits of one model's residual stream through its branch of a crosscoder, and along random directions.
 
-    f = ReLU(x W_enc[m] + b_enc)        x' = x + (f' − f) W_dec[m]
+    f = f^(m)(x)        x' = x + (f' − f) W_dec[m]
 
-with weights for raw activations (`Crosscoder.folded`). Only the change of the features is decoded, so what the
-crosscoder does not reconstruct stays as it was (docs/study.md, weakness 6).
+with weights for raw activations (`Crosscoder.folded`), and thresholds where the crosscoder has them. Only the change of
+the features is decoded, so what the crosscoder does not reconstruct stays as it was (docs/study.md, weakness 6).
 """
 
 from collections.abc import Callable, Sequence
@@ -30,18 +30,14 @@ class Target:
 class FeatureEdit:
     """`x + (f' − f) W_dec[m]` for some features."""
 
-    encoder: Tensor
-    """[d, k]"""
-    bias: Tensor
-    """[k]"""
-    decoder: Tensor
-    """[k, d]"""
+    branch: Crosscoder
+    """The model's, for these features and raw activations."""
     target: Target
 
     def change(self, stream: Tensor) -> Tensor:
         """What the edit adds to `stream`, both [..., d]; in the crosscoder's precision."""
-        features = torch.relu(stream.to(self.encoder.dtype) @ self.encoder + self.bias)
-        return self.target.dose * (self.target.goal - features) @ self.decoder
+        features = self.branch.encode(stream.to(self.branch.encoder.dtype))
+        return self.target.dose * (self.target.goal - features) @ self.branch.decoder
 
     def __call__(self, stream: Tensor) -> Tensor:
         """The edited stream [..., d]."""
@@ -50,20 +46,14 @@ class FeatureEdit:
 
 def feature_edit(crosscoder: Crosscoder, model: str, features: Sequence[int], target: Target) -> FeatureEdit:
     """The edit of `features` in `model`'s residual stream, of raw activations."""
-    raw, m = crosscoder.folded(), crosscoder.position(model)
-    chosen = torch.tensor(list(features), device=raw.encoder.device, dtype=torch.long)
-    return FeatureEdit(
-        encoder=raw.encoder_by_model[m][:, chosen].contiguous(),
-        bias=raw.encoder_bias[chosen],
-        decoder=raw.decoder_by_model[m][chosen].contiguous(),
-        target=target,
-    )
+    chosen = torch.tensor(list(features), device=crosscoder.encoder.device, dtype=torch.long)
+    return FeatureEdit(crosscoder.folded().branch(model, chosen), target)
 
 
 def direction_edit(like: FeatureEdit, seed: int) -> Edit:
     """Move every token along one random direction, by the length of the change that `like` makes there."""
-    drawn = torch.randn(like.decoder.shape[1], generator=torch.Generator().manual_seed(seed))
-    direction: Tensor = (drawn / drawn.norm()).to(like.decoder)
+    drawn = torch.randn(like.branch.width, generator=torch.Generator().manual_seed(seed))
+    direction: Tensor = (drawn / drawn.norm()).to(like.branch.decoder)
 
     def edit(stream: Tensor) -> Tensor:
         length: Tensor = like.change(stream).norm(dim=-1, keepdim=True)
