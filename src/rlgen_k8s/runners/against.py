@@ -14,7 +14,8 @@ from rlgen_k8s.runners.costs import gpu_hours, hours
 from rlgen_k8s.runners.planning import console
 from rlgen_k8s.runners.view import clock
 from rlgen_k8s.study.load import load_study
-from rlgen_k8s.tracking.compare import find_submission, planned, published_metrics
+from rlgen_k8s.tracking.compare import find_submission
+from rlgen_k8s.tracking.figures import planned, producers
 from rlgen_k8s.tracking.mlflow_store import all_experiments
 from rlgen_k8s.tracking.reading import reading
 
@@ -39,7 +40,9 @@ def show_against(name: str, assignments: list[str], until: list[str], submission
     with reading(os.environ) as tracking:
         experiments = all_experiments(tracking)
         run = find_submission(tracking, submission, experiments)
-        metrics = {task: published_metrics(tracking, address, experiments) for task, address in planned(run).items()}
+        results = planned(run)
+        made = producers(tracking, results.values(), experiments)
+    metrics = {task: made[address].data.metrics for task, address in results.items() if address in made}
     pairs = pair(nodes, estimates(study, nodes), metrics)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "expected", "took", "took / expected", "GPU expected", "GPU took"):
