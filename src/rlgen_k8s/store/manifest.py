@@ -45,7 +45,7 @@ class Provenance(_Closed):
     packages: dict[str, str]
     """Versions of the libraries that decide numbers, by distribution name."""
     image: str
-    """Digest of the container image, "" outside a container."""
+    """The container image, by its digest where its registry told it at submission; "" outside a container."""
 
 
 class Manifest(_Closed):

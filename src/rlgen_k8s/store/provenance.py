@@ -27,8 +27,8 @@ LIBRARIES = (
 
 
 def provenance() -> Provenance:
-    """That of this process. `RLGEN_IMAGE` holds the image digest inside a container, `RLGEN_COMMIT` the commit that
-    the image was built from."""
+    """That of this process. `RLGEN_IMAGE` holds the image inside a container, `RLGEN_COMMIT` the commit that it was
+    built from."""
     commit = os.environ.get("RLGEN_COMMIT") or _git_commit(Path(__file__).parent)
     packages = {name: found for name in LIBRARIES if (found := _version(name))}
     return Provenance(

@@ -12,10 +12,11 @@ from rlgen_k8s.dag.verdicts import Verdict, judge
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.api import Cluster, connect
 from rlgen_k8s.runners.argo.doctor.check import Situation
+from rlgen_k8s.runners.argo.doctor.registry import pinned
 from rlgen_k8s.runners.argo.doctor.run import examine, show
 from rlgen_k8s.runners.argo.links import argo_link, mlflow_link
 from rlgen_k8s.runners.argo.lost import close_lost
-from rlgen_k8s.runners.argo.platform import Platform, image_of, read_platform, shared_store
+from rlgen_k8s.runners.argo.platform import ANSWER_SECONDS, image_of, read_platform, shared_store
 from rlgen_k8s.runners.argo.workflows import (
     UNTIL_ANNOTATION,
     already_running,
@@ -30,7 +31,6 @@ from rlgen_k8s.runners.argo.workflows import (
 from rlgen_k8s.runners.home import home
 from rlgen_k8s.runners.reports import copy_report
 from rlgen_k8s.runners.todo import planned, remove_old
-from rlgen_k8s.store.results import Store
 from rlgen_k8s.study.load import load_study
 from rlgen_k8s.study.settings import Study
 
@@ -73,9 +73,10 @@ def _submit(study: Study, rebuild: list[str], until: list[str], cluster: Cluster
         known = of_study(cluster, study.name)
         if running := already_running({node.address for node in todo}, known):
             return _adopt(running, console)
-        situation = Situation(
-            cluster, platform, store, image_of(platform, study), image_of(platform, study, "image_vllm"), study, todo
+        image, image_vllm = (
+            pinned(image_of(platform, study, field), ANSWER_SECONDS) for field in ("image", "image_vllm")
         )
+        situation = Situation(cluster, platform, store, image, image_vllm, study, todo)
         failures = [check for check in examine(situation) if check.ok is False]
         if failures:
             show(failures, console)
@@ -84,7 +85,7 @@ def _submit(study: Study, rebuild: list[str], until: list[str], cluster: Cluster
         close_lost(cluster, platform, store)
         base = workflow_name(study.name, (node.address for node in todo))
         name = free_name(base, map(name_of, known))
-        if not _send(study, verdicts, until, name, cluster, platform, store):
+        if not _send(study, verdicts, until, name, situation):
             return _adopt(name, console)
     console.print(f"{name}: submitted, {len(todo)} of {len(verdicts)} tasks to run")
     console.print(f"  Argo:   {argo_link(cluster, platform, name)}")
@@ -98,21 +99,13 @@ def _adopt(name: str, console: Console) -> int:
     return 0
 
 
-def _send(
-    study: Study,
-    verdicts: list[Verdict],
-    until: list[str],
-    name: str,
-    cluster: Cluster,
-    platform: Platform,
-    store: Store,
-) -> bool:
+def _send(study: Study, verdicts: list[Verdict], until: list[str], name: str, situation: Situation) -> bool:
     """Create the workflow and announce its submission. False when a workflow of this name was there first."""
     # Only what is really sent pays for Hera's import.
     from rlgen_k8s.dag.workflow import build_workflow
     from rlgen_k8s.tracking.submission import PLATFORM, WORKFLOW, announce_submission, submission_id
 
-    identity = submission_id(study.name)
+    platform, identity = situation.platform, submission_id(study.name)
     workflow = build_workflow(
         study,
         [verdict.node for verdict in verdicts],
@@ -121,8 +114,8 @@ def _send(
             store=platform.store,
             tracking=platform.tracking,
             submission=identity,
-            image=image_of(platform, study),
-            image_vllm=image_of(platform, study, "image_vllm"),
+            image=situation.image,
+            image_vllm=situation.image_vllm,
             service_account=platform.service_account,
             executor_service_account=platform.executor_service_account,
             store_secret=platform.store_secret,
@@ -133,8 +126,8 @@ def _send(
     )
     manifest: dict[str, Any] = workflow.to_dict()
     manifest["metadata"]["annotations"][UNTIL_ANNOTATION] = json.dumps(until)
-    if not create(cluster, manifest):
+    if not create(situation.cluster, manifest):
         return False
     tags = {PLATFORM: platform.uid, WORKFLOW: name}
-    announce_submission(identity, study.name, study.model_dump(mode="json"), planned(verdicts), store, tags)
+    announce_submission(identity, study.name, study.model_dump(mode="json"), planned(verdicts), situation.store, tags)
     return True

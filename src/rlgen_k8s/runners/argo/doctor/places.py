@@ -12,7 +12,7 @@ from rlgen_k8s.dag.place import CHART
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.runners.argo.api import read
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
-from rlgen_k8s.runners.argo.doctor.registry import look_up
+from rlgen_k8s.runners.argo.doctor.registry import by_digest, look_up
 from rlgen_k8s.runners.argo.platform import ACCESS_KEY, ANSWER_SECONDS, SECRET_KEY, reach_tracking
 
 PROBE_FOLDER = "_doctor"
@@ -97,8 +97,14 @@ def image(situation: Situation) -> Check:
 
 def _pulled(situation: Situation, name: str) -> Check:
     there = look_up(name, ANSWER_SECONDS)
-    if there.found:
+    pinned = "@" in name
+    if there.found and pinned:
         return Check("image", True, f"{name}: {there.said}")
+    if there.digest:
+        return Check("image", True, f"{name}: {there.said}; pods run {by_digest(name, there.digest)}")
+    unknown = f"{there.said}{', but not its digest' * bool(there.found)}; pods run it, and results name it, by its tag"
+    if there.found:
+        return Check("image", None, f"{name}: {unknown}")
     try:
         nodes = read(situation.cluster.core.list_node)["items"]
     except ApiException as error:
@@ -107,7 +113,8 @@ def _pulled(situation: Situation, name: str) -> Check:
         nodes = []
     holders = [node["metadata"]["name"] for node in nodes if holds(node, name)]
     if holders:
-        return Check("image", True, f"{name}: on node {', '.join(holders[:3])}")
+        known = f"{name}: on node {', '.join(holders[:3])}"
+        return Check("image", True, known) if pinned else Check("image", None, f"{known}; {unknown}")
     if there.found is None:
         return Check("image", None, f"{name}: {there.said}, and no node has it; the first pod will tell")
     return Check("image", False, f"{name}: {there.said}; `make images` builds and pushes it, then `make install`")

@@ -1,4 +1,5 @@
-"""Ask a container registry whether it has an image, as the distribution API has it: HEAD on the manifest."""
+"""Ask a container registry whether it has an image, and under which digest: HEAD on the manifest, as the distribution
+API has it."""
 
 import json
 import re
@@ -24,6 +25,8 @@ class Answer:
 
     found: bool | None
     said: str
+    digest: str = ""
+    """"sha256:…"; empty where the registry does not tell."""
 
 
 def split(image: str) -> tuple[str, str, str]:
@@ -43,25 +46,40 @@ def look_up(image: str, timeout: float) -> Answer:
     url = f"{'http' if local else 'https'}://{registry}/v2/{name}/manifests/{reference}"
     try:
         try:
-            _head(url, timeout)
+            digest = _head(url, timeout)
         except HTTPError as error:
             token = _token(error.headers.get("WWW-Authenticate") or "", timeout) if error.code == 401 else None
             if token is None:
                 raise
-            _head(url, timeout, token)
+            digest = _head(url, timeout, token)
     except HTTPError as error:
         if error.code == 404:
             return Answer(False, f"{registry} does not have it")
         return Answer(None, f"{registry} does not tell ({error.code})")
     except (OSError, HTTPException) as error:
         return Answer(None, f"{registry} is not reachable from here ({getattr(error, 'reason', error)})")
-    return Answer(True, f"{registry} has its manifest")
+    return Answer(True, f"{registry} has its manifest", digest)
 
 
-def _head(url: str, timeout: float, token: str = "") -> None:
+def pinned(image: str, timeout: float) -> str:
+    """The image by the digest that its tag has now; as given where that is a digest, or cannot be told from here."""
+    if not image or "@" in image:
+        return image
+    digest = look_up(image, timeout).digest
+    return by_digest(image, digest) if digest else image
+
+
+def by_digest(image: str, digest: str) -> str:
+    """An image reference with a digest in its tag's place."""
+    path, slash, name = image.rpartition("/")
+    return f"{path}{slash}{name.partition(':')[0]}@{digest}"
+
+
+def _head(url: str, timeout: float, token: str = "") -> str:
+    """The digest that the answer names."""
     headers = {"Accept": MANIFESTS} | ({"Authorization": f"Bearer {token}"} if token else {})
-    with urlopen(Request(url, method="HEAD", headers=headers), timeout=timeout):
-        pass
+    with urlopen(Request(url, method="HEAD", headers=headers), timeout=timeout) as answer:
+        return str(answer.headers.get("Docker-Content-Digest") or "")
 
 
 def _token(challenge: str, timeout: float) -> str | None:
