@@ -66,6 +66,19 @@ def test_the_platform_names_what_it_installed(render):
     assert data["store-secret"] == "rlgen-store"
 
 
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ("argo.server.tls=true", "https://localhost:2746"),
+        ("argo.server.tls=false", "http://localhost:2746"),
+        ("argo.server.enabled=false", ""),
+        ("argo.enabled=false", ""),
+    ],
+)
+def test_the_platform_says_how_its_argo_server_is_spoken_to(render, settings, address):
+    assert config_map(render("dev", "--set", settings), "rlgen-platform")["argo-forwarded"] == address
+
+
 def test_the_platform_names_what_is_elsewhere(render):
     data = config_map(render("dev", *arguments("minio", "mlflow"), "--set", "store.region=eu-west-1"), "rlgen-platform")
     assert data["store"] == data["store-public"] == "s3://rlgen/results?endpoint=https://s3.test&region=eu-west-1"

@@ -28,3 +28,10 @@ http://rlgen-mlflow.{{ .Release.Namespace }}.svc:5000
 {{- define "rlgen.databaseSecret" -}}
 {{ .Values.mlflow.databaseSecret | default "rlgen-postgres" }}
 {{- end }}
+
+{{/* Argo's UI once its port is forwarded; empty where this chart installs none. */}}
+{{- define "rlgen.argoForwarded" -}}
+{{- if and .Values.argo.enabled .Values.argo.server.enabled -}}
+{{ .Values.argo.server.tls | ternary "https" "http" }}://localhost:2746
+{{- end -}}
+{{- end }}

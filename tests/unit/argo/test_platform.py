@@ -6,6 +6,7 @@ from kubernetes.client import ApiClient
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.runners.argo.api import Cluster
 from rlgen_k8s.runners.argo.forward import forward, is_service
+from rlgen_k8s.runners.argo.links import argo_link
 from rlgen_k8s.runners.argo.platform import image_of, parse_platform
 from rlgen_k8s.study.load import load_study
 
@@ -48,6 +49,22 @@ def test_the_platform_s_image_is_used_unless_the_study_names_one():
     assert image_of(platform, None) == DATA["image"]
     assert image_of(platform, load_study("tiny")) == DATA["image"]
     assert image_of(platform, load_study("tiny", ["image=mine:1"])) == "mine:1"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "link"),
+    [
+        ({"argo-ui": "https://argo.example.com/", "argo-forwarded": "x"}, "https://argo.example.com/workflows/team/w"),
+        (
+            {"argo-forwarded": "https://localhost:2746"},
+            "https://localhost:2746/workflows/team/w after `kubectl -n team port-forward svc/rlgen-argo-server 2746`",
+        ),
+        ({}, "no address of its UI is known; public.argo of the chart takes one"),
+    ],
+)
+def test_a_workflow_s_link_is_where_argo_s_ui_is(addresses, link):
+    platform = parse_platform(DATA | addresses, "team", "uid-1")
+    assert argo_link(Cluster(ApiClient(), "test", "team"), platform, "w") == link
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from rlgen_k8s.runners.argo.platform import ANSWER_SECONDS, Platform
 
 
 def argo_link(cluster: Cluster, platform: Platform, name: str) -> str:
-    """The workflow in Argo's UI, or what to type first where the UI has no public address."""
+    """The workflow in Argo's UI, or what to type first where the UI has no public address, or that none is known."""
     path = f"workflows/{cluster.namespace}/{name}"
     if platform.argo_ui:
         return f"{platform.argo_ui.rstrip('/')}/{path}"
-    return (
-        f"http://localhost:2746/{path} after `kubectl -n {cluster.namespace} port-forward svc/rlgen-argo-server 2746`"
-    )
+    if not platform.argo_forwarded:
+        return "no address of its UI is known; public.argo of the chart takes one"
+    forward = f"kubectl -n {cluster.namespace} port-forward svc/rlgen-argo-server 2746"
+    return f"{platform.argo_forwarded}/{path} after `{forward}`"
 
 
 def mlflow_link(cluster: Cluster, platform: Platform, study: str) -> str:

@@ -34,6 +34,8 @@ class Platform:
     tracking: str
     tracking_public: str
     argo_ui: str
+    argo_forwarded: str
+    """Argo's UI once its port is forwarded; empty where the platform has none of its own."""
     image: str
     image_vllm: str
     """Of stages whose engine is vLLM; empty where it was not built."""
