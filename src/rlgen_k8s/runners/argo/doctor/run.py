@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import TryAgainError, UserError
 from rlgen_k8s.runners.argo.api import brief, connect, explain
-from rlgen_k8s.runners.argo.doctor import control, fit, places, queue, room
+from rlgen_k8s.runners.argo.doctor import control, fit, places, queue, room, versions
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 from rlgen_k8s.runners.argo.platform import image_of, read_platform, shared_store
 from rlgen_k8s.study.load import load_study
@@ -20,6 +20,7 @@ from rlgen_k8s.study.load import load_study
 CHECKS: tuple[tuple[str, Callable[[Situation], Check]], ...] = (
     ("argo", control.kinds),
     ("controller", control.controller),
+    ("version", versions.argo),
     ("rights", control.rights),
     ("security", control.security),
     ("objects", places.objects),
@@ -29,6 +30,7 @@ CHECKS: tuple[tuple[str, Callable[[Situation], Check]], ...] = (
     ("fit", fit.fit),
     ("nodes", room.nodes),
     ("quota", room.quotas),
+    ("gang kinds", versions.gang_kinds),
     ("queue", queue.queue),
 )
 _MARKS = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("?   ", "yellow")}
