@@ -15,6 +15,7 @@ from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.stages.problems.settings import ProblemsSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.traces.settings import TracesSettings
+from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.settings import PodShape, Study
 
 PROMPT_TOKENS, RESPONSE_TOKENS = 64, 96
@@ -69,6 +70,8 @@ STUDY = Study(
     ),
     analyse=AnalyseSettings(random_sets=3, sign_flips=2000, reference_prompts=1000, drift_sequences=64),
     intervene=InterveneSettings(doses=(0.5,), random_features=3, random_directions=3, tokens_per_batch=4096),
+    # As its stages measured it; a task is a process here, and starts at once.
+    cost=CostSettings(prompt_tokens=36, response_tokens=44, acceptance=0.85, startup=0),
     # Minutes as `make bench` printed them on two cores.
     pods={
         "mirror": PodShape(cpu=CORES, minutes=0.1, memory=1),

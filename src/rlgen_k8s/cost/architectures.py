@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from rlgen_k8s.stages.model.settings import HEAD, ModelSettings
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -53,3 +55,11 @@ ARCHITECTURES = {
     "meta-llama/Llama-3.1-8B-Instruct": Architecture(32, 4096, 14336, 32, 8, 128, 128256, tied=False),
 }
 """By name on the hub."""
+
+
+def architecture(model: ModelSettings) -> Architecture | None:
+    """Of a model of the hub by its name, of one that is pre-trained here by its settings; None: not known."""
+    if model.source != "pretrain":
+        return ARCHITECTURES.get(model.repository or "")
+    heads, vocabulary = model.width // HEAD, -(-model.vocabulary // 64) * 64
+    return Architecture(model.layers, model.width, 3 * model.width, heads, heads, HEAD, vocabulary, tied=True)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlgen_k8s.cost import memory, rates
-from rlgen_k8s.cost.architectures import ARCHITECTURES, Architecture
-from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.cost.architectures import Architecture, architecture
+from rlgen_k8s.cost.data import choice_tokens, mirror_bytes, pretraining_tokens, samples_bytes, world_rows
+from rlgen_k8s.cost.hardware import GPUS, Device, core, gpu
 from rlgen_k8s.cost.memory import Parts
 from rlgen_k8s.cost.placement import place
 from rlgen_k8s.dag.nodes import Input, Node
@@ -17,20 +18,22 @@ from rlgen_k8s.stages.evaluate.settings import EvaluateSettings
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.merge.settings import MergeSettings
+from rlgen_k8s.stages.model.settings import ModelSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.settings import Study
 
-MIRROR_BYTES = 5e9
-"""All sets as parquet: 1.1 GB of OpenThoughts (its card), 2 to 4 GB of RedPajama's 1 B tokens, the others are small."""
-CHOICE_TOKENS = 9124 * 4.2 * 100
-"""Tokens of all options of the seven multiple-choice tasks: items (their cards), options, tokens with the question."""
 MATHS: dict[TaskName, int] = {"math500": 500, "aime24": 30, "aime25": 30}
 PROBLEM_BYTES = 1000
 TRACE_BYTES_PER_TOKEN = 4
-SAMPLES_BYTES = 1e8
-"""Of an evaluation, prompts and responses."""
+ANALYSIS_BYTES = 700
+"""For each feature; of the tiny study."""
+CHOICE_LENGTH = 100
+"""Tokens before the one that is scored, in the middle of a multiple-choice task."""
+STARTS = {"mirror": 0.4, "problems": 0.4, "merge": 0.4, "sft": 4.0, "grpo": 6.5, "analyse": 0.0}
+"""What a stage starts with in units of `cost.core.start`, where not 1: without PyTorch; LLaMA-Factory; verl and Ray;
+none beside the study's own figure."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,19 @@ class Asked:
     cost: CostSettings
     element: int
     """Bytes of a weight of the model that the task reads."""
+    device: Device
+    """One of those that run it: a GPU, or a core where models are made here."""
 
     @property
     def kept(self) -> float:
         """Problems with a right trace."""
         tries, share = self.study.traces.max_tries, self.cost.acceptance
         return self.study.problems.size * (1 - (1 - share) ** tries)
+
+    def devices(self, processes: int) -> int:
+        """How many devices so many processes have: a GPU each, or the cores of the pods."""
+        shape = self.node.shape
+        return min(processes, shape.nodes * max(1, int(shape.cpu))) if on_cores(self.study) else processes
 
     @property
     def corpus_tokens(self) -> int:
@@ -73,16 +83,18 @@ class Asked:
 
 
 def estimates(study: Study, nodes: Sequence[Node]) -> dict[str, Estimate]:
-    """An estimate by task. Empty unless base and teacher are models whose shapes `architectures` holds."""
-    base, teacher = (ARCHITECTURES.get(model.repository or "") for model in (study.base, study.teacher))
+    """An estimate by task. Empty unless the shapes of base and teacher are known."""
+    base, teacher = architecture(study.base), architecture(study.teacher)
     if base is None or teacher is None:
         return {}
+    small = on_cores(study)
+    device = core(study.cost) if small else gpu(study.cost)
     found: dict[str, Estimate] = {}
     for node in nodes:
         if node.stage not in _BY_STAGE:
             continue
         model = teacher if node.name.startswith("teacher") or node.stage == "traces" else base
-        asked = Asked(study, node, model, study.cost, _element(node))
+        asked = Asked(study, node, model, study.cost, _element(node), device)
         made = _BY_STAGE[node.stage](asked)
         fetched = sum(
             found[item.node.name].store / (found[item.node.name].parts if item.path else 1)
@@ -90,14 +102,20 @@ def estimates(study: Study, nodes: Sequence[Node]) -> dict[str, Estimate]:
             if item.node.name in found
         )
         moved = (fetched + made.store) / study.cost.store_rate / 3600
+        start = study.cost.core.start * STARTS.get(node.stage, 1.0) / 3600 if small else 0.0
         found[node.name] = Estimate(
-            hours=study.cost.startup + moved + made.hours,
+            hours=study.cost.startup + start + moved + made.hours,
             store=made.store,
             scratch=fetched + made.scratch,
-            memory=made.memory,
+            memory=made.memory if node.shape.gpus else {},
             parts=made.parts,
         )
     return found
+
+
+def on_cores(study: Study) -> bool:
+    """Whether models are so small that they are made here: Python bounds them, on a core as beside a GPU."""
+    return study.base.source == study.teacher.source == "pretrain"
 
 
 def _element(node: Node) -> int:
@@ -106,23 +124,37 @@ def _element(node: Node) -> int:
 
 
 def _element_of(item: Input) -> int:
-    """Bytes of a weight: checkpoints as their training's precision says, all other models are bf16."""
+    """Bytes of a weight: checkpoints as their training's precision says, models made here are fp32, all others bf16."""
     settings = item.node.settings
+    if isinstance(settings, ModelSettings):
+        return 4 if settings.source == "pretrain" else 2
     trained_in = settings.precision if isinstance(settings, SftSettings | GrpoSettings) else "bf16"
     return 4 if trained_in in ("fp32", "float32") else 2
 
 
 def _mirror(asked: Asked) -> Estimate:
-    return Estimate(MIRROR_BYTES / asked.cost.download_rate / 3600, MIRROR_BYTES, 3 * MIRROR_BYTES)
+    size, settings = mirror_bytes(asked.study.mirror), asked.study.mirror
+    made = world_rows(settings) / asked.cost.core.world_rate
+    return Estimate((made if settings.kind == "world" else size / asked.cost.download_rate) / 3600, size, 3 * size)
 
 
 def _model(asked: Asked) -> Estimate:
-    size = 2.0 * asked.model.parameters
-    return Estimate(size / asked.cost.download_rate / 3600, size, size)
+    """Pre-training is tokenizing all texts; then each step is three forwards, and the optimizer's Python a fourth."""
+    settings = asked.node.settings
+    assert isinstance(settings, ModelSettings)
+    if settings.source != "pretrain":
+        size = 2.0 * asked.model.parameters
+        return Estimate(size / asked.cost.download_rate / 3600, size, size)
+    model, tokens = asked.model, settings.batch * settings.length
+    step = 3 * rates.forwards(model, tokens, settings.length / 2, 4, asked.device, tokens)
+    step += rates.python(model, 1, asked.device)
+    seconds = pretraining_tokens(settings, asked.study.mirror) / asked.cost.tokenizing_rate + settings.steps * step
+    size = 4.0 * model.parameters
+    return Estimate(seconds / 3600, size, 8 * size)  # resume points of weights and optimizer
 
 
 def _problems(asked: Asked) -> Estimate:
-    return Estimate(0.0, asked.study.problems.size * PROBLEM_BYTES, MIRROR_BYTES)
+    return Estimate(0.0, asked.study.problems.size * PROBLEM_BYTES, mirror_bytes(asked.study.mirror))
 
 
 def _traces(asked: Asked) -> Estimate:
@@ -139,56 +171,73 @@ def _maths(asked: Asked, engine: str, responses: float, at_once: int, longest: i
     """Seconds for `responses` of at most `longest` tokens, and the memory that they take."""
     model, cost, tokens = asked.model, asked.cost, int(asked.cost.prompt_tokens) + longest
     if engine == "hf":
-        seconds = rates.hf_generation(model, asked.element, responses, at_once, longest, cost)
+        seconds = rates.hf_generation(model, asked.element, responses, at_once, longest, cost, asked.device)
         return seconds, memory.generation(model, asked.element, at_once, tokens)
     mean = cost.prompt_tokens + min(cost.response_tokens, longest) / 2
     fit = memory.in_vllm_at_once(model, mean, GPUS[cost.gpu].memory)
-    seconds = rates.vllm_generation(model, responses, longest, cost, min(at_once, max(1.0, fit)))
+    seconds = rates.vllm_generation(model, responses, longest, cost, asked.device, min(at_once, max(1.0, fit)))
     return seconds, memory.vllm(model, tokens)
 
 
 def _traces_bytes(asked: Asked) -> float:
-    return asked.kept * asked.cost.response_tokens * TRACE_BYTES_PER_TOKEN
+    return asked.kept * min(asked.cost.response_tokens, asked.study.traces.max_new_tokens) * TRACE_BYTES_PER_TOKEN
 
 
 def _merge(asked: Asked) -> Estimate:
     settings = asked.node.settings
     assert isinstance(settings, MergeSettings)
-    size = _traces_bytes(asked) if settings.of == "traces" else SAMPLES_BYTES
+    size = _traces_bytes(asked) if settings.of == "traces" else samples_bytes(asked.study)
     return Estimate(0.0, size, size)
 
 
 def _sft(asked: Asked) -> Estimate:
+    """Traces that share a pass are padded to the longest of them, taken to be at the limit."""
     settings, model = asked.study.sft, asked.model
     length = min(asked.cost.prompt_tokens + asked.cost.response_tokens, settings.cutoff_len)
+    if settings.per_device_batch > 1:
+        length = settings.cutoff_len
     passes = 4 if settings.gradient_checkpointing else 3  # backward takes two forwards, and one to recompute
     element = 2 if settings.precision == "bfloat16" else 4
-    seconds = passes * rates.forwards(model, asked.kept * settings.epochs * length, length / 2, element, asked.cost)
+    tokens, per_pass = asked.kept * settings.epochs * length, settings.per_device_batch * length
+    seconds = passes * rates.forwards(model, tokens, length / 2, element, asked.device, per_pass)
     size = CHECKPOINTS * element * model.parameters
     whole = 14 * model.parameters  # a checkpoint with its optimizer; the one before is still there
     return Estimate(
-        seconds / settings.processes / 3600, size, size + 2 * whole, memory.sft(model, settings), CHECKPOINTS
+        seconds / asked.devices(settings.processes) / 3600,
+        size,
+        size + 2 * whole,
+        memory.sft(model, settings),
+        CHECKPOINTS,
     )
 
 
 def _grpo(asked: Asked) -> Estimate:
+    """With engine hf passes are padded to the limits, and nothing is computed twice."""
     settings, model, cost = asked.study.grpo, asked.model, asked.cost
-    workers = settings.n_gpus
+    workers = asked.devices(settings.n_gpus)
     problems = min(asked.study.problems.size, settings.max_problems or asked.study.problems.size)
     steps = checkpoint_steps(problems, settings.prompts_per_step, settings.epochs)[-1]
     responses = settings.prompts_per_step * settings.rollouts
     length = min(cost.response_tokens, settings.response_tokens)
-    tokens = responses * (cost.prompt_tokens + length)
+    tokens, passes = responses * (cost.prompt_tokens + length), 5
     element = 2 if settings.precision == "bf16" else 4
-    rollout = rates.vllm_generation(
-        model, responses / workers * settings.tensor_parallel, settings.response_tokens, cost
-    )
+    each = responses / workers * settings.tensor_parallel
+    if settings.engine == "hf":
+        length, passes = settings.response_tokens, 4
+        tokens = responses * (settings.prompt_tokens + length)
+        at_once = max(1, round(each))
+        rollout = rates.hf_generation(model, element, each, at_once, settings.response_tokens, cost, asked.device)
+    else:
+        rollout = rates.vllm_generation(model, each, settings.response_tokens, cost, asked.device)
     # Old log probabilities, forward, its recomputation, and a backward of two.
-    training = 5 * rates.forwards(model, tokens, length / 2, element, cost) / workers
+    training = (
+        passes * rates.forwards(model, tokens, length / 2, element, asked.device, settings.tokens_per_pass) / workers
+    )
     size = CHECKPOINTS * element * model.parameters
     whole = 16 * model.parameters  # weights, Adam's two means, and the weights in Hugging Face's format
+    own = cost.core.verl_step if on_cores(asked.study) else 0.0
     return Estimate(
-        steps * (rollout + training) / 3600,
+        steps * (rollout + training + own) / 3600,
         size,
         size + 2 * whole,
         memory.grpo(model, settings, GPUS[cost.gpu].memory),
@@ -204,9 +253,16 @@ def _evaluate(asked: Asked) -> Estimate:
     work = blocks({task: MATHS[task] for task in settings.maths}, settings)
     made = [_maths(asked, settings.engine, block.answers, batch, longest) for block in work]
     seconds = sum(took for took, _ in made)
-    seconds += rates.forwards(model, CHOICE_TOKENS, 100, element, asked.cost) / settings.shards
+    tokens = choice_tokens(asked.study.mirror, settings.multiple_choice, settings.limit)
+    seconds += _choices(asked, tokens / settings.shards, settings.tokens_per_batch)
+    stored = samples_bytes(asked.study)
     parts = [memory.forwards(model, element, settings.tokens_per_batch, output=True), *(used for _, used in made)]
-    return Estimate(seconds / 3600, SAMPLES_BYTES, SAMPLES_BYTES, max(parts, key=lambda used: sum(used.values())))
+    return Estimate(seconds / 3600, stored, stored, max(parts, key=lambda used: sum(used.values())))
+
+
+def _choices(asked: Asked, tokens: float, per_pass: float) -> float:
+    """Seconds for `tokens` of multiple-choice options."""
+    return rates.forwards(asked.model, tokens, CHOICE_LENGTH, asked.element, asked.device, per_pass)
 
 
 def _corpus(asked: Asked) -> Estimate:
@@ -218,7 +274,9 @@ def _harvest(asked: Asked) -> Estimate:
     settings, model, length = asked.study.harvest, asked.model, asked.study.corpus.length
     models = sum(item.node.stage != "corpus" for item in asked.node.inputs.values())
     tokens = asked.corpus_tokens + asked.study.corpus.evaluation_tokens
-    seconds = rates.forwards(model, models * tokens, length / 2, asked.element, asked.cost, model.layers // 2)
+    seconds = rates.forwards(
+        model, models * tokens, length / 2, asked.element, asked.device, settings.batch * length, model.layers // 2
+    )
     stored = models * tokens * model.width * (2 if settings.dtype == "bfloat16" else 4)
     used = memory.forwards(model, asked.element, settings.batch * length, output=False)
     return Estimate(max(seconds, stored / asked.cost.disk_rate) / 3600, stored, stored, used, models)
@@ -228,7 +286,7 @@ def _crosscoder(asked: Asked) -> Estimate:
     settings, model = asked.study.crosscoder, asked.model
     models = sum(name.startswith("model-") for name in asked.node.inputs)
     tokens = asked.corpus_tokens * settings.epochs
-    seconds = rates.crosscoder_steps(model, settings, models, tokens, asked.cost)
+    seconds = rates.crosscoder_steps(model, settings, models, tokens, asked.device)
     read = tokens * models * model.width * 2 / asked.cost.disk_rate
     weights = memory.crosscoder_weights(model.width, settings, models)
     used = memory.crosscoder(model, settings, models, asked.element, asked.study.corpus.length)
@@ -243,16 +301,16 @@ def _stream(asked: Asked) -> Estimate:
     assert isinstance(asking, StreamSettings)
     each = {name: (asking.of(name), one.reads) for name, one in asking.crosscoders.items()}
     loads = {name: memory.crosscoder_load(model.width, *one) for name, one in each.items()}
-    devices = asked.node.shape.nodes * max(1, asked.node.shape.gpus)
+    shape = asked.node.shape
+    devices = asked.devices(shape.nodes * (shape.gpus or shape.processes))
     # Without a limit: what does not fit is then refused by what fills the memory.
     placed = place(loads, [math.inf] * devices, per_model=0)
     elements = [_element_of(item) for name, item in asked.node.inputs.items() if name.startswith("model-")]
     tokens = asked.corpus_tokens * settings.epochs
     half = model.layers // 2
-    seconds = sum(rates.forwards(model, tokens, length / 2, size, asked.cost, half) for size in elements) / devices
-    steps = {
-        name: rates.crosscoder_steps(model, one, len(reads), tokens, asked.cost) for name, (one, reads) in each.items()
-    }
+    per_pass, on = asked.study.harvest.batch * length, asked.device
+    seconds = sum(rates.forwards(model, tokens, length / 2, size, on, per_pass, half) for size in elements) / devices
+    steps = {name: rates.crosscoder_steps(model, one, len(reads), tokens, on) for name, (one, reads) in each.items()}
     seconds += max(sum(steps[name] for name in names) for names in placed)
     weights = sum(memory.crosscoder_weights(model.width, one, len(reads)) for one, reads in each.values())
     shard = 2 * asked.study.corpus.evaluation_tokens * len(elements) * model.width
@@ -268,9 +326,19 @@ def _conditions(asked: Asked) -> Estimate:
     """Multiple-choice tasks over and over: as they are, changed, at each dose, and with each control."""
     settings = asked.study.intervene
     runs = 2 + len(settings.doses) + settings.random_features + settings.random_directions
-    seconds = runs * rates.forwards(asked.model, CHOICE_TOKENS, 100, asked.element, asked.cost)
+    tokens = choice_tokens(asked.study.mirror, (*settings.tasks, *settings.unseen_tasks), asked.study.evaluate.limit)
+    seconds = runs * _choices(asked, tokens, settings.tokens_per_batch)
     used = memory.forwards(asked.model, asked.element, settings.tokens_per_batch, output=True)
-    return Estimate(seconds / 3600, 1e8, 1e8, used)
+    size = samples_bytes(asked.study)
+    return Estimate(seconds / 3600, size, size, used)
+
+
+def _analyse(asked: Asked) -> Estimate:
+    """Its time is the study's own figure, since most of it is spent in what has no formula here: statistics."""
+    settings = asked.study.analyse
+    used = memory.analyse(asked.model, asked.study.crosscoder, settings, asked.element, asked.study.corpus.length)
+    size = ANALYSIS_BYTES * asked.study.crosscoder.n_features
+    return Estimate(asked.node.shape.minutes / 60, size, size, used)
 
 
 _BY_STAGE: Mapping[str, Callable[[Asked], Estimate]] = {
@@ -287,5 +355,6 @@ _BY_STAGE: Mapping[str, Callable[[Asked], Estimate]] = {
     "crosscoder": _crosscoder,
     "stream": _stream,
     "intervene": _conditions,
+    "analyse": _analyse,
 }
-"""`analyse` and `report` take minutes: the study's own figures stand."""
+"""`report` takes minutes: the study's own figure stands."""

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from rlgen_k8s.cost.estimates import Estimate
+from rlgen_k8s.cost.estimates import Estimate, on_cores
 from rlgen_k8s.cost.hardware import GPUS
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.errors import UserError
-from rlgen_k8s.study.rehearsal import SUFFIX
 from rlgen_k8s.study.settings import Study
 
 GIB = 2**30
@@ -33,16 +32,20 @@ LESS = {
     ("stream", "optimizer"): "raise pods.stream.gpus or pods.stream.nodes, or lower crosscoder.n_features",
     ("stream", "activations"): "lower harvest.batch",
     ("intervene", "logits"): "lower intervene.tokens_per_batch",
+    ("analyse", "logits"): "lower analyse.drift_batch",
+    ("analyse", "activations"): "lower analyse.batch",
+    ("analyse", "crosscoder"): "lower crosscoder.n_features",
 }
 """What to do about the largest part of a stage's memory; else there is only a larger GPU."""
 
 
 def refuse_what_cannot_fit(study: Study, nodes: Iterable[Node], estimates: Mapping[str, Estimate]) -> None:
     """Raise `UserError` for the first of `nodes` that needs more GPUs, GPU memory or disk than it gets, or leaves GPUs
-    idle (but in a rehearsal: it asks for its study's GPUs, and uses none)."""
+    idle (but where models are made here: a rehearsal asks for its study's GPUs, and needs none)."""
     for node in nodes:
         if node.name in estimates:
-            _check_gpus(study, node)
+            if not on_cores(study):
+                _check_gpus(study, node)
             _check_memory(study, node, estimates[node.name])
             _check_disk(node, estimates[node.name])
 
@@ -51,7 +54,7 @@ def _check_gpus(study: Study, node: Node) -> None:
     wanted = {"sft": ("sft.processes", study.sft.processes), "grpo": ("grpo.n_gpus", study.grpo.n_gpus)}
     name, number = wanted.get(node.stage, ("", 0))
     nodes, gpus = node.shape.nodes, node.shape.gpus
-    if name and number < nodes * gpus and not study.name.endswith(SUFFIX):
+    if name and number < nodes * gpus:
         raise UserError(
             f"{node.name}: {name}={number} of {nodes * gpus} GPUs asked for, and the others would stand idle; "
             f"set {name}={nodes * gpus}, or fewer pods.{node.stage}.gpus"

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from rlgen_k8s.cost import rates
 from rlgen_k8s.cost.architectures import Architecture
 from rlgen_k8s.cost.placement import Load
+from rlgen_k8s.stages.analyse.settings import AnalyseSettings
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.sft.settings import SftSettings
 
+PROMPT_TOKENS = 512
+"""Of the longest prompts of multiple-choice tasks."""
 Parts = dict[str, float]
 """What fills the memory: bytes by name."""
 
@@ -74,6 +77,10 @@ def grpo(model: Architecture, settings: GrpoSettings, gpu_memory: float) -> Part
         "activations": _activations(model, settings.tokens_per_pass, element, True),
         "logits": LOGITS_BYTES * settings.tokens_per_pass * model.vocabulary,
     }
+    if settings.engine == "hf":
+        sequences = settings.prompts_per_step * settings.rollouts // workers
+        rollout = held | generation(model, element, sequences, settings.prompt_tokens + settings.response_tokens)
+        return max(training, rollout, key=lambda parts: sum(parts.values()))
     in_vllm = element * model.parameters / settings.tensor_parallel
     longest = (settings.prompt_tokens + settings.response_tokens) * model.cache_bytes(element)
     cache = max(ROLLOUT_SHARE * gpu_memory - in_vllm, longest / settings.tensor_parallel)
@@ -92,6 +99,21 @@ def crosscoder(model: Architecture, settings: CrosscoderSettings, models: int, e
     return crosscoder_training(model.width, settings, models) | {
         "buffer": models * stream_buffer(model.width, settings, settings.buffer_sequences * length),
         "model spliced into": sum(splice.values()),
+    }
+
+
+def analyse(
+    model: Architecture, joint: CrosscoderSettings, settings: AnalyseSettings, element: int, length: int
+) -> Parts:
+    """Its portraits: base, SFT and RL at once, on `drift_batch` sequences of `length` tokens, beside the joint
+    crosscoder. What it does before holds at most two models, and on prompts the features of all their tokens."""
+    passed = forwards(model, element, settings.drift_batch * length, output=True)
+    features = 4 * settings.batch * PROMPT_TOKENS * joint.n_features
+    return {
+        "models": 3 * element * model.parameters,
+        "crosscoder": crosscoder_weights(model.width, joint, 3),
+        "activations": max(passed["activations"], features),
+        "logits": passed["logits"],
     }
 
 

@@ -1,33 +1,39 @@
-"""How long the GPU work takes, in seconds: FLOPs over what is reached of the peak, bytes over the bandwidth."""
+"""How long a device's work takes, in seconds: FLOPs and bytes over what it reaches, and Python's time for each pass."""
 
 import math
 
 from rlgen_k8s.cost.architectures import Architecture
-from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.cost.hardware import Device
 from rlgen_k8s.stages.crosscoder.settings import CrosscoderSettings
 from rlgen_k8s.study.cost import CostSettings
 
 
-def peak(element: int, cost: CostSettings) -> float:
-    """FLOP/s of matrix products whose elements have so many bytes."""
-    gpu = GPUS[cost.gpu]
-    return gpu.flops if element == 2 else gpu.flops32
-
-
 def forwards(
-    model: Architecture, tokens: float, context: float, element: int, cost: CostSettings, layers: int | None = None
+    model: Architecture,
+    tokens: float,
+    context: float,
+    element: int,
+    device: Device,
+    per_pass: float,
+    layers: int | None = None,
 ) -> float:
-    """Forwards of `tokens` tokens, each with `context` tokens before it on average, through `layers` or all of it."""
-    return tokens * model.forward_flops(context, layers) / (peak(element, cost) * cost.training_utilization)
+    """Forwards of `tokens` tokens, `per_pass` at a time and each with `context` tokens before it on average, through
+    `layers` or all of the model."""
+    work = tokens * model.forward_flops(context, layers) / device.passes(element)
+    return work + python(model, math.ceil(tokens / per_pass), device, layers)
+
+
+def python(model: Architecture, passes: float, device: Device, layers: int | None = None) -> float:
+    """Python's part of so many passes."""
+    return passes * (model.layers if layers is None else layers) * device.layer
 
 
 def crosscoder_steps(
-    model: Architecture, settings: CrosscoderSettings, models: int, tokens: float, cost: CostSettings
+    model: Architecture, settings: CrosscoderSettings, models: int, tokens: float, device: Device
 ) -> float:
     """Training on `tokens` tokens of `models` models."""
     element = 2 if settings.precision == "bf16" else 4
-    flops = tokens * crosscoder_flops(model.width, settings, models)
-    return flops / (peak(element, cost) * cost.crosscoder_utilization)
+    return tokens * crosscoder_flops(model.width, settings, models) / device.crosscoder(element)
 
 
 def crosscoder_flops(width: int, settings: CrosscoderSettings, models: int) -> float:
@@ -37,19 +43,24 @@ def crosscoder_flops(width: int, settings: CrosscoderSettings, models: int) -> f
 
 
 def hf_generation(
-    model: Architecture, element: int, responses: float, batch: int, longest: int, cost: CostSettings
+    model: Architecture, element: int, responses: float, batch: int, longest: int, cost: CostSettings, device: Device
 ) -> float:
     """Hugging Face's generate: a batch goes on until its longest response ends, taken to be at the limit.
 
     A step reads all weights and, half-way, half of the longest cache; or it is bound by Python.
     """
     read = element * model.parameters + batch * model.cache_bytes(element) * (cost.prompt_tokens + longest / 2)
-    step = max(cost.decoding_overhead, read / (GPUS[cost.gpu].bandwidth * cost.decoding_utilization))
+    step = max(device.token, python(model, 1, device) + read / device.bandwidth)
     return responses / batch * longest * step
 
 
 def vllm_generation(
-    model: Architecture, responses: float, longest: int, cost: CostSettings, at_once: float = math.inf
+    model: Architecture,
+    responses: float,
+    longest: int,
+    cost: CostSettings,
+    device: Device,
+    at_once: float = math.inf,
 ) -> float:
     """`responses` on one GPU by vLLM in bf16, so many `at_once`: each step reads all weights, and caches as they grow.
 
@@ -58,5 +69,5 @@ def vllm_generation(
     length = min(cost.response_tokens, longest)
     steps = longest + max(0.0, responses / at_once - 1) * length
     cached = responses * length * (cost.prompt_tokens + length / 2) * model.cache_bytes()
-    reads = (steps * 2 * model.parameters + cached) / (GPUS[cost.gpu].bandwidth * cost.decoding_utilization)
-    return reads + forwards(model, responses * length, length / 2, 2, cost)
+    reads = (steps * 2 * model.parameters + cached) / device.bandwidth
+    return reads + forwards(model, responses * length, length / 2, 2, device, math.inf)

@@ -1,6 +1,7 @@
-"""What a plan expects beside what a submission took."""
+"""What a plan expects beside what a submission took, and the rates that would have made it expect that."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,18 +9,26 @@ from rich import box
 from rich.table import Table
 
 from rlgen_k8s.cost.estimates import Estimate, estimates
+from rlgen_k8s.cost.fitting import Fitted, fitted
 from rlgen_k8s.dag.nodes import Node, plan
 from rlgen_k8s.dag.verdicts import up_to
 from rlgen_k8s.runners.costs import gpu_hours, hours
 from rlgen_k8s.runners.planning import console
 from rlgen_k8s.runners.view import clock
 from rlgen_k8s.study.load import load_study
+from rlgen_k8s.study.settings import Study
 from rlgen_k8s.tracking.compare import find_submission
 from rlgen_k8s.tracking.figures import planned, producers
 from rlgen_k8s.tracking.mlflow_store import all_experiments
 from rlgen_k8s.tracking.reading import reading
 
 HOUR = 3600
+DATA = {
+    "acceptance": ("traces", "acceptance_rate"),
+    "prompt_tokens": ("grpo", "prompt_length/mean"),
+    "response_tokens": ("grpo", "response_length/mean"),
+}
+"""What the cost model assumes of the data, by stage and metric that say it; verl's are those of its last step."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,8 @@ class Pair:
 
 
 def show_against(name: str, assignments: list[str], until: list[str], submission: str) -> None:
-    """Print a line for each task of the study, to `until`, whose result the submission names and MLflow knows."""
+    """Print a line for each task of the study, to `until`, whose result the submission names and MLflow knows, and one
+    for each rate of the cost model that they tell."""
     study = load_study(name, assignments)
     nodes = up_to(plan(study), until)
     with reading(os.environ) as tracking:
@@ -53,10 +63,40 @@ def show_against(name: str, assignments: list[str], until: list[str], submission
         table.add_row(item.task, clock(item.expected), clock(item.took), ratio, *on_gpus)
     expected, took = sum(item.expected for item in pairs), sum(item.took for item in pairs)
     console().print(table)
+    lines = fitted(study, nodes, {item.task: item.took for item in pairs}) + said(study, nodes, metrics)
+    console().print(_rates_table(lines, {node.name: node.stage for node in nodes}))
     console().print(
         f"{run.info.run_name}: {len(pairs)} of {len(nodes)} tasks known to MLflow, {clock(expected)} expected, "
         f"{clock(took)} taken, summed over tasks"
     )
+
+
+def said(study: Study, nodes: Sequence[Node], metrics: Mapping[str, Mapping[str, float]]) -> list[Fitted]:
+    """What metrics say of the data outright, mean over tasks."""
+    found = []
+    for name, (stage, metric) in DATA.items():
+        values = {
+            node.name: metrics[node.name][metric]
+            for node in nodes
+            if node.stage == stage and metric in metrics.get(node.name, {})
+        }
+        if values:
+            mean = sum(values.values()) / len(values)
+            found.append(Fitted(f"cost.{name}", getattr(study.cost, name), mean, tuple(values)))
+    return found
+
+
+def _rates_table(lines: Sequence[Fitted], stage_of: Mapping[str, str]) -> Table:
+    """What is set beside what the tasks say."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("rate", "set", "fitted", "to"):
+        table.add_column(heading, justify="right" if heading in ("set", "fitted") else "left", overflow="fold")
+    for line in lines:
+        counts = Counter(stage_of[task] for task in line.tasks)
+        stages = (stage if count == 1 else f"{stage} × {count}" for stage, count in counts.items())
+        value = "none gives it" if line.fitted is None else f"{line.fitted:.3g}"
+        table.add_row(line.rate, f"{line.now:.3g}", value, ", ".join(stages))
+    return table
 
 
 def pair(

@@ -8,6 +8,7 @@ from rich.table import Table
 from rlgen_k8s.cost.estimates import Estimate
 from rlgen_k8s.dag.nodes import Node
 from rlgen_k8s.dag.verdicts import Verdict
+from rlgen_k8s.runners.view import clock
 from rlgen_k8s.study.cost import CostSettings
 
 
@@ -37,7 +38,7 @@ def cost_table(verdicts: Sequence[Verdict], estimates: Mapping[str, Estimate]) -
         table.add_row(
             node.name,
             f"{node.shape.nodes} × {node.shape.gpus}" if node.shape.gpus else f"{node.shape.nodes}",
-            f"{estimate.hours:.1f}",
+            f"{estimate.hours:.1f}" if estimate.hours >= 0.05 else clock(3600 * estimate.hours),
             f"{gpu_hours(node, estimates):.1f}" if node.shape.gpus else "",
             gigabytes(estimate.store),
             gigabytes(estimate.scratch),
@@ -74,7 +75,9 @@ def critical_hours(todo: Sequence[Node], estimates: Mapping[str, Estimate]) -> f
 
 
 def gigabytes(size: float) -> str:
-    """Bytes as `12 GB`, `0.1 GB` or `5.7 TB`."""
+    """Bytes as `12 GB`, `0.1 GB`, `5.7 TB` or `23 MB`."""
+    if size < 5e7:
+        return f"{size / 1e6:.0f} MB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
     if size >= 1e12:
         return f"{size / 1e12:.1f} TB"
     return f"{size / 1e9:.0f} GB" if size >= 1e10 else f"{size / 1e9:.1f} GB"

@@ -46,9 +46,10 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
         table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict, estimated), reason)
     terminal = console()
     terminal.print(table)
-    if estimated:
+    if estimated and any(verdict.runs for verdict in verdicts):
         terminal.print(cost_table(verdicts, estimated))
-        terminal.print(totals(verdicts, estimated, study.cost))
+        if any(verdict.node.shape.gpus for verdict in verdicts):
+            terminal.print(totals(verdicts, estimated, study.cost))
     terminal.print(_totals(name, verdicts, estimated, store.uri))
     if of := rehearses(name):
         terminal.print(f"rehearses {of}: `rlgen settings {name}` says which settings are not that study's own")

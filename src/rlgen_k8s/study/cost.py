@@ -7,6 +7,42 @@ from pydantic import BaseModel, ConfigDict, Field
 from rlgen_k8s.stages.settings import setting
 
 ASSUMED = "assumed: no run measured it"
+MEASURED = "measured: tests/bench/core_rates.py, AMD EPYC"
+TINY = "measured: the tiny study, AMD EPYC"
+
+
+class CoreSettings(BaseModel):
+    """What one core of a processor reaches with models that are pre-trained here, which no GPU makes much faster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    flops: float = setting(
+        3.8e10, doc="Of passes, forward and backward, of 2048 tokens.", unit="FLOP/s", source=MEASURED, gt=0
+    )
+    crosscoder_flops: float = setting(6.1e10, doc="Of a crosscoder's step.", unit="FLOP/s", source=MEASURED, gt=0)
+    bandwidth: float = setting(
+        1.8e9,
+        doc="Weights and cache of a step of Hugging Face's generate, over the time that is not Python's.",
+        unit="bytes/s",
+        source=MEASURED,
+        gt=0,
+    )
+    layer: float = setting(7e-4, doc="Python's time for one layer of one pass.", unit="s", source=MEASURED, ge=0)
+    start: float = setting(
+        6.0,
+        doc="Imports of PyTorch and Transformers; what a stage with other libraries starts with is a multiple of it.",
+        unit="s",
+        source=TINY,
+        ge=0,
+    )
+    verl_step: float = setting(
+        2.5,
+        doc="What verl does in a step of GRPO beside passes and sampling: messages of its processes, rewards, metrics.",
+        unit="s",
+        source=TINY,
+        ge=0,
+    )
+    world_rate: float = setting(1.3e4, doc="Rows of the made-up sets.", unit="rows/s", source=TINY, gt=0)
 
 
 class CostSettings(BaseModel):
@@ -63,3 +99,4 @@ class CostSettings(BaseModel):
     download_rate: float = setting(1e8, doc="From the hub.", unit="bytes/s", source=ASSUMED, gt=0)
     store_rate: float = setting(1e9, doc="Between the store and a node.", unit="bytes/s", source=ASSUMED, gt=0)
     disk_rate: float = setting(2e9, doc="Of a node's disk.", unit="bytes/s", source="assumed: one NVMe disk", gt=0)
+    core: CoreSettings = CoreSettings()

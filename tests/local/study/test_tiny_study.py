@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -127,6 +128,30 @@ def test_running_again_finds_every_result(tiny):
     assert "nothing to run" in again.stdout
     print(f"again: {time.monotonic() - began:.1f} s")
     assert "run " not in tiny.rlgen("plan", "tiny", check=True).stdout.replace("to run", "")
+
+
+def seconds_of(clock: str) -> float:
+    parts = [int(part) for part in clock.split(":")]
+    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
+
+
+def test_what_every_task_took_is_within_three_times_of_what_the_plan_expected(tiny):
+    """A busy machine slows all stages: by how much, over all tasks, is divided out, and has a limit of its own."""
+    shown = tiny.rlgen("plan", "tiny", "--against", "tiny", check=True).stdout
+    print(shown)
+    rows = re.findall(r"^ (\S+) +(\d[\d:]*) +(\d[\d:]*) +\d+\.\d\d\b", shown, re.M)
+    nodes = {each.name: each.stage for each in plan(load_study("tiny"))}
+    assert {name for name, _, _ in rows} == set(nodes)
+    expected, took = Counter[str](), Counter[str]()
+    for name, before, after in rows:
+        expected[nodes[name]] += seconds_of(before)
+        took[nodes[name]] += seconds_of(after)
+    slower = took.total() / expected.total()
+    assert 1 / 3 < slower < 6
+    for stage in ("model", "traces", "sft", "grpo", "evaluate", "harvest", "crosscoder", "intervene"):
+        assert 1 / 3 < took[stage] / expected[stage] / slower < 3, stage
+    for rate in ("core.flops", "core.bandwidth", "core.crosscoder_flops", "core.start", "acceptance"):
+        assert re.search(rf"^ cost\.{rate} +\S+ +\d", shown, re.M), rate
 
 
 def test_lineage_in_mlflow_leads_from_the_report_back_to_the_data(tiny):

@@ -6,7 +6,7 @@ from rlgen_k8s.cost import memory, rates
 from rlgen_k8s.cost.architectures import ARCHITECTURES
 from rlgen_k8s.cost.estimates import estimates
 from rlgen_k8s.cost.fits import refuse_what_cannot_fit
-from rlgen_k8s.cost.hardware import GPUS
+from rlgen_k8s.cost.hardware import GPUS, gpu
 from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.against import pair
@@ -74,12 +74,12 @@ def test_zero_divides_what_its_paper_says_it_divides():
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_the_full_studies_fit_and_every_task_on_gpus_but_analyse_has_an_estimate(name):
+def test_the_full_studies_fit_and_every_task_on_gpus_has_an_estimate(name):
     study, nodes, found = estimated(name)
     refuse_what_cannot_fit(study, nodes, found)
     on_gpus = {node.name for node in nodes if node.shape.gpus}
-    assert on_gpus - set(found) == {"analyse"}
-    assert {node.name for node in nodes if node.name in found and found[node.name].memory} == on_gpus - {"analyse"}
+    assert {node.name for node in nodes} - set(found) == {"report"}
+    assert {name for name, made in found.items() if made.memory} == on_gpus
     for node in nodes:
         if node.stage in ("sft", "grpo"):
             assert sum(found[node.name].memory.values()) < GPUS["H200"].memory
@@ -137,7 +137,7 @@ def steps_of_a_queue(responses, length, at_once):
 
 def test_fewer_responses_at_once_read_the_weights_as_often_as_a_queue_steps():
     model, cost = ARCHITECTURES["Qwen/Qwen3-32B"], CostSettings(response_tokens=100, decoding_utilization=1)
-    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, n) for n in (8, 96))
+    few, all_at_once = (rates.vllm_generation(model, 96, 100, cost, gpu(cost), n) for n in (8, 96))
     steps = steps_of_a_queue(96, 100, 8) - steps_of_a_queue(96, 100, 96)
     assert few - all_at_once == pytest.approx(steps * 2 * model.parameters / GPUS["H200"].bandwidth)
 
@@ -169,6 +169,8 @@ def test_what_costs_more_is_estimated_to_cost_more():
         ("evaluate.engine=hf", r"^evaluate-base-1: .*lower evaluate\.sequences_per_generation$"),
         ("cost.gpu=H100 evaluate.tokens_per_batch=65_536", r"^evaluate-base-1: .*cost\.gpu=H100 gives 76 GB"),
         ("sft.per_device_batch=8", r"^sft: .*logits; .*lower sft\.cutoff_len or sft\.per_device_batch$"),
+        ("analyse.drift_batch=256", r"^analyse: .*logits; .*lower analyse\.drift_batch$"),
+        ("analyse.batch=4096", r"^analyse: .*activations; .*lower analyse\.batch$"),
         ("harvest.batch=1024", r"^harvest-.*: .*lower harvest\.batch$"),
         ("sft.processes=16", r"^sft: sft\.processes=16 and the pod has 8 GPUs; set pods\.sft\.gpus=16$"),
         ("pods.grpo.gpus=4", r"^grpo: grpo\.n_gpus=8 and the pod has 4 GPUs"),
@@ -197,8 +199,8 @@ def test_the_gpus_of_all_pods_of_a_gang_count():
         refuse_what_cannot_fit(*estimated("full-qwen25", *wide, "pods.sft.gpus=4"))
 
 
-def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes():
-    _, nodes, found = estimated("tiny", "pods.grpo.gpus=2")
+def test_a_study_whose_models_have_no_known_shape_keeps_its_own_minutes(tmp_path):
+    _, nodes, found = estimated("tiny", "base.source=folder", f"base.path={tmp_path}", "pods.grpo.gpus=2")
     assert found == {}
     grpo = next(node for node in nodes if node.name == "grpo")
     assert gpu_hours(grpo, found) == pytest.approx(2 * 2.4 / 60)
@@ -219,8 +221,13 @@ def test_prices_and_assumptions_are_no_part_of_an_address():
 
 
 def test_what_was_taken_stands_beside_what_was_expected():
-    _, nodes, found = estimated("tiny", "pods.sft.gpus=2", "pods.sft.minutes=3")
-    taken = {"sft": {"duration_seconds": 90.0, "gpu_seconds": 180.0, "loss": 1.0}, "traces": {"rate": 0.5}}
-    (only,) = pair(nodes, found, taken)
-    assert (only.task, only.expected, only.took) == ("sft", 180.0, 90.0)
-    assert (only.expected_on_gpus, only.took_on_gpus) == (360.0, 180.0)
+    _, nodes, found = estimated("tiny", "pods.report.gpus=2", "pods.report.minutes=3", "pods.sft.gpus=2")
+    taken = {
+        "report": {"duration_seconds": 90.0, "gpu_seconds": 180.0, "loss": 1.0},
+        "sft": {"duration_seconds": 50.0},
+        "traces": {"rate": 0.5},
+    }
+    sft, report = pair(nodes, found, taken)
+    assert (report.task, report.expected, report.took) == ("report", 180.0, 90.0)
+    assert (report.expected_on_gpus, report.took_on_gpus) == (360.0, 180.0)
+    assert sft.expected == 3600 * found["sft"].hours == sft.expected_on_gpus / 2
