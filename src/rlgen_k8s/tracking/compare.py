@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlflow.entities import Run
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from rlgen_k8s.errors import UserError
@@ -112,8 +112,10 @@ def render_comparison(comparison: Comparison) -> str:
     lines = _table("Curves, from the first step to the last, on one scale a row", "task.metric", comparison)
     for curve in comparison.curves:
         lines.add_row(curve.name, *drawn(curve))
-    parts = [settings if comparison.settings else "The settings are the same.", "", metrics]
-    return plain(Group(*parts, *(["", lines] if comparison.curves else [])))
+    parts: list[RenderableType] = [settings if comparison.settings else "The settings are the same.", "", metrics]
+    if comparison.curves:
+        parts += ["", lines]
+    return plain(Group(*parts))
 
 
 def _table(title: str, first: str, comparison: Comparison) -> Table:
