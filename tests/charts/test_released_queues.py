@@ -1,5 +1,6 @@
 """`platform/queues`: JobSet and Kueue for any cluster, as their projects released them."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.charts.conftest import CACHE, ROOT
+
+from rlgen_k8s.runners.gang.launcher import hopeless
 
 KUBECTL = """#!/bin/sh
 case "$1" in
@@ -76,6 +79,18 @@ def test_a_registry_of_the_operator_s_is_taken(queues):
     assert {container["image"] for container in containers} == {
         f"registry.test/mirror/{project}/{project}:{pinned(project)}" for project in ("jobset", "kueue")
     }
+
+
+def test_the_words_by_which_a_launcher_gives_up_are_kueue_s():
+    """As its scheduler of this version has them in its code."""
+    listed = ["go", "mod", "download", "-json", "sigs.k8s.io/kueue"]
+    told = subprocess.run(listed, cwd=ROOT / "platform/cluster/go/kueue", capture_output=True, text=True, check=True)
+    code = Path(json.loads(told.stdout)["Dir"], "pkg/scheduler/flavorassigner/flavorassigner.go").read_text()
+    never = [text.partition("%s")[0] for text in re.findall(r'"([^"\n]*%s[^"\n]*)"', code) if hopeless(text)]
+    assert sorted(never) == ["insufficient quota for ", "resource "]
+    assert (
+        '"insufficient unused quota for %s in flavor %s, %s more needed' in code
+    )  # which an end of others' may change
 
 
 def test_what_somebody_else_manages_is_left_alone(queues):

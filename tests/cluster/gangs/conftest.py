@@ -126,10 +126,13 @@ def gang(cluster: Cluster, platform: Platform) -> Iterator[Callable[..., Gang]]:
     counting.keep_stage_files(cluster.core, cluster.namespace)
     made: list[Gang] = []
 
-    def submit(priority: str = "", **settings: Any) -> Gang:
-        node = counting.node(shape=SHAPE, **settings)
+    def submit(priority: str = "", shape: PodShape = SHAPE, before: str = "", **settings: Any) -> Gang:
+        """`before` is Python that the launcher runs first."""
+        node = counting.node(shape=shape, **settings)
         manifest = counting.workflow([node], platform)
-        _in_both(next(one for one in manifest["spec"]["templates"] if one["name"] == "counting"), priority)
+        template = next(one for one in manifest["spec"]["templates"] if one["name"] == "counting")
+        _in_both(template, priority)
+        template["container"]["command"][-1] = before + template["container"]["command"][-1]
         name = manifest["metadata"]["name"]
         submission = counting.announce(manifest, [node], cluster.store)
         Counting(cluster, name, node.name, node.address, submission, manifest).create()
