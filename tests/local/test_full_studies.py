@@ -187,7 +187,7 @@ def test_verl_composes_every_number(nodes: dict[str, Node]) -> None:
     assert shown.returncode == 0, shown.stderr
     config = yaml.safe_load(shown.stdout)
     assert {path: _number(_at(config, path)) for path in VERL} == VERL
-    assert config["trainer"]["checkpoint_steps"] == steps
+    assert config["trainer"]["save_steps"] == steps
     assert config["trainer"]["n_gpus_per_node"] * config["trainer"]["nnodes"] == 8
 
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.stages.frame.context import local_context
 from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.points import RESUME_STEPS
 from rlgen_k8s.stages.sft.config import training_config
 from rlgen_k8s.stages.sft.plan import save_points, total_steps
 from rlgen_k8s.stages.sft.run import run
@@ -36,12 +37,13 @@ MICRO = SftSettings(
 )
 STEPS = total_steps(N_TRACES, MICRO.batch, MICRO.epochs)
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from rlgen_k8s.stages.frame.context import local_context
-from rlgen_k8s.stages.sft.run import run
+from rlgen_k8s.stages.sft import run as stage
 from rlgen_k8s.stages.sft.settings import SftSettings
 
 @dataclass(frozen=True)
@@ -51,12 +53,13 @@ class Killing:
         return self.points.newest()
     def save(self, step, folder):
         self.points.save(step, folder)
-        if step == int(sys.argv[4]):
+        if step in json.loads(sys.argv[4]):
             os.kill(os.getpid(), signal.SIGKILL)
 
 base, traces, out = map(Path, sys.argv[1:4])
 context = local_context(SftSettings.model_validate_json(sys.argv[5]), {"base": base, "traces": traces}, out)
-run(replace(context, resume=Killing(context.resume)))
+stage.run_child = partial(stage.run_child, tick=0.01)  # steps are so short that it would not see each save
+stage.run(replace(context, resume=Killing(context.resume)))
 """
 
 
@@ -153,21 +156,29 @@ def test_progress_and_curve_are_told_while_it_trains(plain: Training) -> None:
     assert told == [(point["step"], point["loss"]) for point in plain.curve]
 
 
-def test_killed_with_9_it_goes_on_from_its_newest_checkpoint_to_the_same_weights(
-    plain: Training, inputs: dict[str, Path], tmp_path: Path
+@pytest.mark.parametrize("every", [None, 1])
+def test_killed_with_9_it_goes_on_from_its_newest_point_to_the_weights_of_a_run_without(
+    plain: Training, inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int | None
 ) -> None:
-    second = save_points(STEPS)[1]
+    """The point is a checkpoint, or where there are others, one of these."""
+    checkpoints = save_points(STEPS)
+    at = checkpoints[1:-1]
+    if every:
+        monkeypatch.setenv(RESUME_STEPS, str(every))
+        at = [step for step in range(checkpoints[1], STEPS) if step not in checkpoints]
     killed = subprocess.run(
         [
             *(sys.executable, "-c", KILLED, str(inputs["base"]), str(inputs["traces"])),
-            *(str(tmp_path / "out"), str(second), MICRO.model_dump_json()),
+            *(str(tmp_path / "out"), json.dumps(at), MICRO.model_dump_json()),
         ],
         stdout=subprocess.DEVNULL,
     )
     assert killed.returncode == -9
     assert list((tmp_path / "out").iterdir()) == []
+    after = max(int(path.parent.name[:12]) for path in (tmp_path / "out.resume").rglob("manifest.json"))
+    assert after in at
     again = train(MICRO, inputs, tmp_path / "out")
-    assert [step for step, _ in again.progress] == list(range(second + 1, STEPS + 1))
+    assert [step for step, _ in again.progress] == list(range(after + 1, STEPS + 1))
     assert [(p["step"], p["loss"]) for p in again.curve] == [(p["step"], p["loss"]) for p in plain.curve]
     for number in range(1, 6):
         ours, theirs = again.weights(number), plain.weights(number)

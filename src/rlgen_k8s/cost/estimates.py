@@ -19,6 +19,8 @@ from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.merge.settings import MergeSettings
 from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.points import save_steps
+from rlgen_k8s.stages.sft.plan import save_points, total_steps
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.stages.stream.settings import StreamSettings
 from rlgen_k8s.study.cost import CostSettings
@@ -200,15 +202,21 @@ def _sft(asked: Asked) -> Estimate:
     element = 2 if settings.precision == "bfloat16" else 4
     tokens, per_pass = asked.kept * settings.epochs * length, settings.per_device_batch * length
     seconds = passes * rates.forwards(model, tokens, length / 2, element, asked.device, per_pass)
-    size = CHECKPOINTS * element * model.parameters
-    whole = 14 * model.parameters  # a checkpoint with its optimizer; the one before is still there
-    return Estimate(
-        seconds / asked.devices(settings.processes) / 3600,
-        size,
-        size + 2 * whole,
-        memory.sft(model, settings),
-        CHECKPOINTS,
-    )
+    seconds /= asked.devices(settings.processes)
+    points = save_points(max(CHECKPOINTS, total_steps(round(asked.kept), settings.batch, settings.epochs)))
+    whole = 14 * model.parameters  # a checkpoint with its optimizer
+    used = memory.sft(model, settings)
+    return _training(asked, seconds, points, whole, CHECKPOINTS * element * model.parameters, used)
+
+
+def _training(asked: Asked, seconds: float, points: list[int], whole: float, size: float, used: Parts) -> Estimate:
+    """Of `seconds` and, after the steps `points` and the node's `resume_steps`, saves of `whole` bytes each.
+
+    On the disk are the point that it went on from, with the checkpoints so far, one on its way to the store, and the
+    next, which is being written.
+    """
+    saves = len(save_steps(points, asked.node.shape.resume_steps)) * whole / asked.cost.disk_rate
+    return Estimate((seconds + saves) / 3600, size, 2 * size + 3 * whole, used, CHECKPOINTS)
 
 
 def _grpo(asked: Asked) -> Estimate:
@@ -216,7 +224,7 @@ def _grpo(asked: Asked) -> Estimate:
     settings, model, cost = asked.study.grpo, asked.model, asked.cost
     workers = asked.devices(settings.n_gpus)
     problems = min(asked.study.problems.size, settings.max_problems or asked.study.problems.size)
-    steps = checkpoint_steps(problems, settings.prompts_per_step, settings.epochs)[-1]
+    points = checkpoint_steps(problems, settings.prompts_per_step, settings.epochs)
     responses = settings.prompts_per_step * settings.rollouts
     length = min(cost.response_tokens, settings.response_tokens)
     tokens, passes = responses * (cost.prompt_tokens + length), 5
@@ -236,13 +244,8 @@ def _grpo(asked: Asked) -> Estimate:
     size = CHECKPOINTS * element * model.parameters
     whole = 16 * model.parameters  # weights, Adam's two means, and the weights in Hugging Face's format
     own = cost.core.verl_step if on_cores(asked.study) else 0.0
-    return Estimate(
-        steps * (rollout + training + own) / 3600,
-        size,
-        size + 2 * whole,
-        memory.grpo(model, settings, GPUS[cost.gpu].memory),
-        CHECKPOINTS,
-    )
+    used = memory.grpo(model, settings, GPUS[cost.gpu].memory)
+    return _training(asked, points[-1] * (rollout + training + own), points, whole, size, used)
 
 
 def _evaluate(asked: Asked) -> Estimate:

@@ -21,6 +21,7 @@ from hera.workflows.models import Backoff, Capabilities, PodSecurityContext, Qua
 
 from rlgen_k8s.dag.names import EXPECTED_MINUTES, INTERNET, STAGE, TASK, TASK_PARAMETERS
 from rlgen_k8s.dag.place import CacheClaim, Place
+from rlgen_k8s.stages.points import RESUME_STEPS
 from rlgen_k8s.study.settings import PodShape
 
 # Exit codes: 75 try again; 137 and 143 killed (preempted, evicted, its node drained); -1 nobody saw the end. `Error`:
@@ -77,6 +78,7 @@ def stage_template(stage: str, image: str, shape: PodShape, place: Place, *, onl
             Env(name="RLGEN_MEMORY", value=f"{shape.memory:g}"),
             Env(name="RLGEN_GPUS", value=str(shape.gpus * shape.nodes)),
             *([Env(name="RLGEN_PROCESSES", value=str(shape.processes))] if shape.processes > 1 else []),
+            *([Env(name=RESUME_STEPS, value=str(shape.resume_steps))] if shape.resume_steps is not None else []),
             *([_hub_token(place)] if online else []),
             *(_cache_environment(place.cache) if place.cache else []),
             *([Env(name="RLGEN_ARTIFACTS", value=f"{SCRATCH}/artifacts")] if viewable else []),

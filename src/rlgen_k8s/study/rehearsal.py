@@ -44,7 +44,8 @@ PROCESSES = 2
 
 
 def rehearsal(study: Study, tiny: Study) -> Study:
-    """`study` with what is listed above taken from `tiny`. Its pods keep their number, GPUs and patience."""
+    """`study` with what is listed above taken from `tiny`. Its pods keep their number, GPUs, patience and
+    resume points."""
     values, small = study.model_dump(), tiny.model_dump()
     values |= {name: small[name] for name in MADE_HERE}
     for stage, fields in SIZES.items():
@@ -61,7 +62,7 @@ def rehearsal(study: Study, tiny: Study) -> Study:
         1, prompts * study.grpo.mini_batch_prompts // study.grpo.prompts_per_step
     )
     values["pods"] = {
-        stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "nodes", "patience")}
+        stage: small["pods"][stage] | {name: shape[name] for name in ("gpus", "nodes", "patience", "resume_steps")}
         for stage, shape in values["pods"].items()
     }
     return Study.model_validate(values | {"name": f"{study.name}{SUFFIX}"})

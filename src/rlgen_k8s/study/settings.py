@@ -45,6 +45,14 @@ class PodShape(BaseModel):
         source="ours",
         ge=1,
     )
+    resume_steps: int | None = setting(
+        None,
+        doc="Most steps between two points that a stopped training goes on from; none: its five checkpoints only. Of "
+        "sft and grpo only.",
+        unit="steps",
+        source="ours",
+        ge=1,
+    )
     minutes: float = setting(
         1,
         doc="Expected duration, for `rlgen plan` and for what starts first.",
@@ -200,6 +208,8 @@ class Study(StageSettings):
                 raise ValueError(f"pods.{stage}: no such stage; the stages are {', '.join(STAGES)}")
             if shape.processes > 1 and stage != "stream":
                 raise ValueError(f"pods.{stage}.processes={shape.processes}: only stream shares its work; leave it out")
+            if shape.resume_steps is not None and stage not in ("sft", "grpo"):
+                raise ValueError(f"pods.{stage}.resume_steps={shape.resume_steps}: only sft and grpo; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -1,5 +1,7 @@
 """The cost model against figures that were published or measured elsewhere, and what a plan refuses."""
 
+from itertools import pairwise
+
 import pytest
 
 from rlgen_k8s.cost import memory, rates
@@ -11,6 +13,9 @@ from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.against import pair
 from rlgen_k8s.runners.costs import critical_hours, gpu_hours
+from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
+from rlgen_k8s.stages.points import save_steps
+from rlgen_k8s.stages.sft.plan import save_points, total_steps
 from rlgen_k8s.stages.sft.settings import SftSettings
 from rlgen_k8s.study.cost import CostSettings
 from rlgen_k8s.study.load import load_study
@@ -154,11 +159,25 @@ def test_what_costs_more_is_estimated_to_cost_more():
         "crosscoder.epochs=2": ("crosscoder-joint",),
         "evaluate.repeats_aime=20": ("evaluate-rl-1",),
         "evaluate.shards=1": ("evaluate-rl",),
+        "pods.grpo.resume_steps=1": ("grpo",),
+        "pods.sft.resume_steps=1": ("sft",),
     }.items():
         _, _, after = estimated("full-qwen25", STORED, change)
         for task in tasks:
             assert after[task].hours > before[task].hours, (change, task)
     assert {node.name for node in nodes} > set(before)
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_preempted_training_of_a_full_study_loses_about_half_an_hour_at_most(name):
+    study, nodes, found = estimated(name)
+    rl = checkpoint_steps(study.problems.size, study.grpo.prompts_per_step, study.grpo.epochs)
+    steps = {"grpo": rl, "sft": save_points(total_steps(study.problems.size, study.sft.batch, study.sft.epochs))}
+    for node in nodes:
+        if node.stage in steps:
+            saves = save_steps(steps[node.stage], node.shape.resume_steps)
+            longest = max(after - before for before, after in pairwise([0, *saves]))
+            assert found[node.name].hours * longest / saves[-1] < 0.6
 
 
 @pytest.mark.parametrize(

@@ -90,21 +90,24 @@ def test_all_that_a_stage_writes_to_is_a_volume_of_limited_size(templates):
     assert (variables(grpo)["RLGEN_PATIENCE"]["value"], variables(grpo)["RLGEN_GPUS"]["value"]) == ("3", "2")
 
 
-def test_the_stream_is_told_into_how_many_processes_to_divide_its_work_and_its_key_is_not():
-    alone, shared = (load_study("tiny", ["activations=streamed", f"pods.stream.processes={count}"]) for count in (1, 2))
-    told = []
-    for study in (alone, shared):
+@pytest.mark.parametrize(
+    ("stage", "setting", "variable", "others"),
+    [
+        ("stream", "processes", "RLGEN_PROCESSES", ["activations=streamed"]),
+        ("grpo", "resume_steps", "RLGEN_RESUME_STEPS", []),
+        ("sft", "resume_steps", "RLGEN_RESUME_STEPS", []),
+    ],
+)
+def test_a_stage_is_told_how_to_work_and_its_key_is_not(stage, setting, variable, others):
+    """Into how many processes the stream divides its work, and how often trainings save."""
+    plain, told = (load_study("tiny", [*others, *more]) for more in ([], [f"pods.{stage}.{setting}=2"]))
+    found = []
+    for study in (plain, told):
         built = yaml.safe_load(build_workflow(study, plan(study), place=PLACE).to_yaml())
-        told.append(
-            {
-                template["name"]: variables(template)
-                for template in built["spec"]["templates"]
-                if "container" in template
-            }
-        )
-    assert told[1]["stream"]["RLGEN_PROCESSES"]["value"] == "2"
-    assert all("RLGEN_PROCESSES" not in found for found in told[0].values())
-    assert [node.address for node in plan(alone)] == [node.address for node in plan(shared)]
+        each = {one["name"]: variables(one) for one in built["spec"]["templates"] if "container" in one}
+        found.append({name: values[variable]["value"] for name, values in each.items() if variable in values})
+    assert found == [{}, {stage: "2"}]
+    assert [node.address for node in plan(plain)] == [node.address for node in plan(told)]
 
 
 def test_a_pod_that_asks_for_gpus_and_no_other_waits_in_the_queue_of_the_place(study):

@@ -72,7 +72,7 @@ def test_a_tiny_run_on_cpus_is_composed_too() -> None:
     assert config.actor_rollout_ref.actor.use_kl_loss is True
     assert config.data.seed == config.actor_rollout_ref.rollout.seed == 7
     assert config.trainer.resume_from_path == str(resume)
-    assert (config.trainer.save_freq, list(config.trainer.checkpoint_steps)) == (12, [4, 8, 12])
+    assert (config.trainer.save_freq, list(config.trainer.save_steps)) == (12, [4, 8, 12])
     assert config.ray_kwargs.ray_init.num_gpus == 1
 
 

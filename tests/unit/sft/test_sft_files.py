@@ -63,6 +63,23 @@ def test_only_the_newest_checkpoint_keeps_its_optimizer_on_disk(tmp_path: Path) 
     assert "optimizer.pt" in names(output / "checkpoint-4")
 
 
+def test_a_point_between_two_checkpoints_is_gone_on_from_and_then_forgotten(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    resume = resume_points(tmp_path)
+    for step in (2, 3):
+        write_checkpoint(first, step)
+        files.save(resume, first, POINTS, step, tmp_path / "scratch")
+    assert files.restore(resume, second) == second / "checkpoint-3"
+    assert names(second / "checkpoint-3") == MODEL | TRAINING | {"global_step3"}
+    assert names(second / "checkpoint-2") == MODEL
+    for step in (4, 5):
+        write_checkpoint(second, step)
+    files.save(resume, second, POINTS, 5, tmp_path / "scratch")  # the one before came while the store was slow
+    assert names(second) == {"checkpoint-2", "checkpoint-4", "checkpoint-5"}
+    assert names(second / "checkpoint-4") == MODEL
+    assert files.restore(resume, tmp_path / "third") == tmp_path / "third" / "checkpoint-5"
+
+
 def test_models_and_curve_are_published_without_the_trainers_files(tmp_path: Path) -> None:
     output, out, base = tmp_path / "output", tmp_path / "out", tmp_path / "base"
     for step in POINTS:

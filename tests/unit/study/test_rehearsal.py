@@ -78,6 +78,7 @@ def test_sizes_models_and_data_are_the_tiny_studys_and_every_method_is_the_full_
         "pods.sft.gpus",
         "pods.grpo.gpus",
         "pods.sft.patience",
+        "pods.grpo.resume_steps",
     ]
     assert {path: rehearsed[path] for path in kept} == {path: full[path] for path in kept}
     assert rehearsed["grpo.prompts_per_step"] / rehearsed["grpo.mini_batch_prompts"] == 2

@@ -43,6 +43,8 @@ def test_an_override_changes_one_setting_and_nothing_else():
         ("tiny", "seed.x=1", "seed is a value"),
         ("tiny", "pods.sftt.cpu=1", r"pods\.sftt: no such stage"),
         ("tiny", "pods.sft.processes=2", r"pods\.sft\.processes=2: only stream shares its work"),
+        ("tiny", "pods.model.resume_steps=5", r"pods\.model\.resume_steps=5: only sft and grpo"),
+        ("tiny", "pods.sft.resume_steps=0", r"pods\.sft\.resume_steps"),
         ("tiny", "pods.sft.cores=1", r"pods\.sft\.cores"),
         ("tiny", "name=Bad Name", "name"),
         ("tiny", "replicates=[1, 2, 1]", "replicates: seed 1 is the study's own or named twice"),

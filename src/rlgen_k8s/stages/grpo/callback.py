@@ -1,4 +1,4 @@
-"""Checkpoints at exactly the steps that the stage asks for, whole on the node where verl's driver runs."""
+"""Saving after exactly the steps that the stage asks for, whole on the node where verl's driver runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from rlgen_k8s.processes.gather import CHUNK, sizes
 
 
-class NextCheckpoint:
+class NextSave:
     """verl's checkpoint callback that moves `save_freq` on to the next wanted step.
 
     verl saves at every multiple of `trainer.save_freq`. The first multiple of a step's number is that step itself, so
@@ -15,7 +15,7 @@ class NextCheckpoint:
     """
 
     def __init__(self, config: Any) -> None:
-        self._steps: list[int] = list(config.trainer.checkpoint_steps)
+        self._steps: list[int] = list(config.trainer.save_steps)
 
     def on_save(self, *, trainer: Any, global_step: int, checkpoint_dir: str, **_: Any) -> None:
         """Called by verl in its driver process when all have written the checkpoint of `global_step`."""

@@ -24,6 +24,8 @@ CURVES = {
     "seconds_update": "timing_s/update_actor",
 }
 """What `training.jsonl` says of a step, and verl's name for it."""
+MODEL = "actor/huggingface"
+"""The policy in Hugging Face format, in what verl saves of a step."""
 
 
 @dataclass
@@ -37,8 +39,12 @@ class Follower:
     context: Context[GrpoSettings]
     steps: list[int]
     """After which steps the checkpoints 1 … 5 are taken."""
+    saves: list[int]
+    """After which steps verl saves: these, and more to resume from."""
     done: int = 0
     """Steps in `training.jsonl`."""
+    _saved: int = field(default=0, init=False)
+    """The newest step that there is a resume point of."""
     _read: int = field(default=0, init=False)
 
     @property
@@ -63,20 +69,25 @@ class Follower:
         print(f"resuming after step {point.step} of {self.steps[-1]}", flush=True)
         shutil.copytree(point.path / "checkpoints", self.context.out / "checkpoints")
         shutil.copy(point.path / "training.jsonl", self._curves)
-        self.done = point.step
+        self.done = self._saved = point.step
         self.context.progress(self.done, self.steps[-1])
         state = point.path / f"global_step_{point.step}"
         return state if state.is_dir() else None
 
     def tick(self) -> None:
-        """Take over new steps and whole checkpoints."""
+        """Take over new steps and what verl has saved whole."""
         self._take_steps()
         latest = self.checkpoints / "latest_checkpointed_iteration.txt"
-        saved = int(latest.read_text() or 0) if latest.exists() else 0
-        for fifth, step in enumerate(self.steps, 1):
-            # verl writes a step's checkpoint before its metrics; a resume point has both.
-            if step <= min(saved, self.done) and not self._checkpoint(fifth).exists():
-                self._take_checkpoint(fifth, step)
+        whole = int(latest.read_text() or 0) if latest.exists() else 0
+        # verl writes a step's checkpoint before its metrics; a resume point has both.
+        new = [step for step in self.saves if self._saved < step <= min(whole, self.done)]
+        for step in new:
+            if step in self.steps:
+                self._take_checkpoint(step)
+        for step in new[:-1]:  # verl was faster than the store
+            shutil.rmtree(self._state(step))
+        if new:
+            self._save_point(new[-1])
 
     def check_complete(self) -> None:
         """Raise `RuntimeError` unless verl left all that it was asked for."""
@@ -85,6 +96,9 @@ class Follower:
             raise RuntimeError(
                 f"verl ended without an error after step {self.done} of {self.steps[-1]}; checkpoints {missing} missing"
             )
+
+    def _state(self, step: int) -> Path:
+        return self.checkpoints / f"global_step_{step}"
 
     def _checkpoint(self, fifth: int) -> Path:
         return self.context.out / "checkpoints" / str(fifth)
@@ -110,17 +124,17 @@ class Follower:
         self.done = step
         self.context.progress(step, self.steps[-1])
 
-    def _take_checkpoint(self, fifth: int, step: int) -> None:
-        state = self.checkpoints / f"global_step_{step}"
-        model = state / "actor" / "huggingface"
+    def _take_checkpoint(self, step: int) -> None:
+        model, target = self._state(step) / MODEL, self._checkpoint(self.steps.index(step) + 1)
         in_precision_of_passes(model, self.context.settings)
-        self._checkpoint(fifth).parent.mkdir(exist_ok=True)
-        shutil.move(model, self._checkpoint(fifth))
-        self._save_point(step, state)
+        target.parent.mkdir(exist_ok=True)
+        shutil.move(model, target)
 
-    def _save_point(self, step: int, state: Path) -> None:
-        point = self.context.scratch / "point"
+    def _save_point(self, step: int) -> None:
+        point, state = self.context.scratch / "point", self._state(step)
         point.mkdir()
+        if step not in self.steps:
+            shutil.rmtree(state / MODEL)  # verl goes on from its own files
         if step < self.steps[-1]:
             state.rename(point / state.name)
         else:
@@ -132,6 +146,7 @@ class Follower:
         rows = [line for line in self._curves.read_text().splitlines(True) if json.loads(line)["step"] <= step]
         (point / "training.jsonl").write_text("".join(rows))
         self.context.resume.save(step, point)
+        self._saved = step
         shutil.rmtree(point)
 
 

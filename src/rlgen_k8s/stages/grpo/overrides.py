@@ -26,14 +26,14 @@ class Paths:
     """A folder `global_step_<n>` to go on from."""
 
 
-def overrides(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int], nodes: int = 1) -> list[str]:
-    """Arguments of `python -m verl.trainer.main_ppo`; checkpoints are whole after each of `checkpoint_steps`.
+def overrides(settings: GrpoSettings, paths: Paths, save_steps: list[int], nodes: int = 1) -> list[str]:
+    """Arguments of `python -m verl.trainer.main_ppo`, which saves after each of `save_steps`.
 
     On several nodes Ray runs already (`cluster`), and has been told of CPUs and GPUs.
     """
     hardware = _on_cpus(paths) if settings.engine == "hf" else _on_gpus()
     ray = _own_ray(settings, paths) if nodes == 1 else []
-    training = _run(settings, paths, checkpoint_steps, nodes)
+    training = _run(settings, paths, save_steps, nodes)
     return _algorithm(settings) + _model(settings, paths) + training + hardware + ray
 
 
@@ -89,7 +89,7 @@ def _model(settings: GrpoSettings, paths: Paths) -> list[str]:
     ]
 
 
-def _run(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int], nodes: int) -> list[str]:
+def _run(settings: GrpoSettings, paths: Paths, save_steps: list[int], nodes: int) -> list[str]:
     resume = (
         ["trainer.resume_mode=disable"]
         if paths.resume is None
@@ -107,9 +107,9 @@ def _run(settings: GrpoSettings, paths: Paths, checkpoint_steps: list[int], node
         "data.dataloader_num_workers=0",
         f"data.seed={settings.seed}",
         f"trainer.total_epochs={settings.epochs}",
-        f"trainer.save_freq={next(step for step in checkpoint_steps if step > done)}",
-        "trainer.checkpoint_callback_class=rlgen_k8s.stages.grpo.callback.NextCheckpoint",
-        f"+trainer.checkpoint_steps=[{','.join(map(str, checkpoint_steps))}]",
+        f"trainer.save_freq={next(step for step in save_steps if step > done)}",
+        "trainer.checkpoint_callback_class=rlgen_k8s.stages.grpo.callback.NextSave",
+        f"+trainer.save_steps=[{','.join(map(str, save_steps))}]",
         "trainer.test_freq=-1",
         "trainer.val_before_train=False",
         "trainer.logger=[console,file]",

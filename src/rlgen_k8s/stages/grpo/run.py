@@ -18,6 +18,7 @@ from rlgen_k8s.stages.grpo.overrides import LOCAL_CPUS, Paths, overrides
 from rlgen_k8s.stages.grpo.prompts import write_prompts
 from rlgen_k8s.stages.grpo.schedule import checkpoint_steps
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
+from rlgen_k8s.stages.points import resume_steps, save_steps
 
 
 def run(context: Context[GrpoSettings]) -> None:
@@ -29,7 +30,8 @@ def run(context: Context[GrpoSettings]) -> None:
     prompts = context.scratch / "prompts.parquet"
     n_prompts = write_prompts(context.inputs["problems"], base, settings, prompts)
     steps = checkpoint_steps(n_prompts, settings.prompts_per_step, settings.epochs)
-    follower = Follower(context, steps)
+    saves = save_steps(steps, resume_steps(os.environ))
+    follower = Follower(context, steps, saves)
     resume = follower.restore()
     if follower.done == steps[-1]:
         return
@@ -37,7 +39,7 @@ def run(context: Context[GrpoSettings]) -> None:
         model=base, prompts=prompts, checkpoints=follower.checkpoints, ray=context.scratch / "ray", resume=resume
     )
     run_child(
-        _command(settings, paths, steps, gang),
+        _command(settings, paths, saves, gang),
         name="verl",
         env=_environment(settings, context.scratch, follower.log),
         cwd=context.scratch,
@@ -47,16 +49,16 @@ def run(context: Context[GrpoSettings]) -> None:
         follower.check_complete()
 
 
-def _command(settings: GrpoSettings, paths: Paths, steps: list[int], gang: Gang) -> list[str]:
+def _command(settings: GrpoSettings, paths: Paths, saves: list[int], gang: Gang) -> list[str]:
     if gang.nodes == 1:
-        return [sys.executable, "-m", "verl.trainer.main_ppo", *overrides(settings, paths, steps)]
+        return [sys.executable, "-m", "verl.trainer.main_ppo", *overrides(settings, paths, saves)]
     counts = f"--num-gpus={settings.n_gpus // gang.nodes}"
     if settings.engine == "hf":
         counts += f" --num-cpus={LOCAL_CPUS}"
     program = [sys.executable, "-m", "rlgen_k8s.stages.grpo.cluster"]
     if gang.helps:
         return [*program, "join", gang.address, str(gang.port), counts]
-    asked = overrides(settings, paths, steps, gang.nodes)
+    asked = overrides(settings, paths, saves, gang.nodes)
     return [*program, "lead", str(gang.nodes), str(gang.port), counts, *asked]
 
 

@@ -44,15 +44,19 @@ def restore(resume: Resume, output: Path) -> Path | None:
 
 
 def save(resume: Resume, output: Path, points: list[int], step: int, scratch: Path) -> None:
-    """Save a resume point: the whole checkpoint of `step`, and of the earlier ones the models they published.
+    """Save a resume point: the whole checkpoint of `step`, and of the earlier ones of `points` the models.
 
-    The earlier checkpoints then lose their optimizer states in `output` too.
+    Nothing else of the earlier ones stays in `output`: they lose their optimizer states, those of other steps go.
     """
     folder = scratch / f"resume-{step}"
-    for point in points[: points.index(step)]:
-        strip(checkpoint(output, point))
-    for point in points[: points.index(step) + 1]:
-        shutil.copytree(checkpoint(output, point), checkpoint(folder, point), copy_function=os.link)
+    for other in output.glob("checkpoint-*"):
+        number = int(other.name.removeprefix("checkpoint-"))
+        if number < step and number in points:
+            strip(other)
+        elif number < step:
+            shutil.rmtree(other)
+        if number <= step and other.exists():
+            shutil.copytree(other, folder / other.name, copy_function=os.link)
     resume.save(step, folder)
     shutil.rmtree(folder)
 

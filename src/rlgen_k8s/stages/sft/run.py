@@ -12,6 +12,7 @@ from rlgen_k8s.lm.load import load_tokenizer
 from rlgen_k8s.processes.child import ChildError, run_child
 from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.gang import gang_of
+from rlgen_k8s.stages.points import resume_steps, save_steps
 from rlgen_k8s.stages.sft import files
 from rlgen_k8s.stages.sft.config import command, environment, training_config
 from rlgen_k8s.stages.sft.plan import save_points, total_steps
@@ -34,7 +35,7 @@ def run(context: Context[SftSettings]) -> None:
     config.write_text(json.dumps(arguments, indent=1))
     print(config.read_text(), flush=True)
 
-    follow = Follow(context, output, points)
+    follow = Follow(context, output, points, save_steps(points, resume_steps(os.environ)))
     try:
         run_child(
             command(settings, config, gang),
@@ -55,9 +56,9 @@ def run(context: Context[SftSettings]) -> None:
 class Follow:
     """Watches a training from outside: its curve, its progress, its checkpoints, and what it says of bad input."""
 
-    def __init__(self, context: Context[SftSettings], output: Path, points: list[int]) -> None:
+    def __init__(self, context: Context[SftSettings], output: Path, points: list[int], saves: list[int]) -> None:
         self.context, self.output, self.points = context, output, points
-        self.unsaved = [point for point in points[:-1] if not files.checkpoint(output, point).exists()]
+        self.unsaved = [step for step in saves[:-1] if not files.checkpoint(output, step).exists()]
         self.lines_seen = 0
         self.user_error = ""
 
@@ -67,7 +68,7 @@ class Follow:
             self.user_error = line.removeprefix(files.USER_ERROR)
 
     def on_tick(self) -> None:
-        """Pass new points of the curve on; save a resume point for each new whole checkpoint."""
+        """Pass new points of the curve on; make the newest whole checkpoint a resume point."""
         with suppress(FileNotFoundError):  # nothing is logged before the first step
             text = (self.output / files.CURVE).read_text()
             lines = text[: text.rfind("\n") + 1].splitlines()
@@ -76,7 +77,8 @@ class Follow:
                 self.context.progress(step, steps)
                 self.context.metrics(line, step)
             self.lines_seen = len(lines)
-        for step in list(self.unsaved):
+        for step in reversed(self.unsaved):
             if (files.checkpoint(self.output, step) / files.WHOLE).exists():
                 files.save(self.context.resume, self.output, self.points, step, self.context.scratch)
-                self.unsaved.remove(step)
+                self.unsaved = [later for later in self.unsaved if later > step]
+                break

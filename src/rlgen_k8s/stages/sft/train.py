@@ -4,6 +4,7 @@ Started as `python -m rlgen_k8s.stages.sft.train CONFIG.json`, alone or by torch
 """
 
 import json
+import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,18 +18,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.lm.load import load_tokenizer
 from rlgen_k8s.processes.gather import gather
+from rlgen_k8s.stages.points import resume_steps, save_steps
 from rlgen_k8s.stages.sft.files import CURVE, USER_ERROR, WHOLE, checkpoint
 from rlgen_k8s.stages.sft.plan import save_points
 
 
 class SaveAndLog(TrainerCallback):
-    """Saves after each fifth of the training; appends each logged point to `curve.jsonl` in the output folder."""
+    """Saves after each fifth of the training, and between them at least every `every` steps; appends each logged point
+    to `curve.jsonl` in the output folder."""
+
+    def __init__(self, every: int | None) -> None:
+        self.every = every
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         """Ask for a checkpoint where one is due."""
-        control.should_save = state.global_step in save_points(state.max_steps)
+        control.should_save = state.global_step in save_steps(save_points(state.max_steps), self.every)
         return control
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -81,7 +87,7 @@ def main(config_file: Path) -> None:
     """Train as `config_file` (JSON: LLaMA-Factory's arguments) says."""
     config = json.loads(config_file.read_text())
     check_template(config["template"], Path(config["model_name_or_path"]))
-    run_exp(config, callbacks=[SaveAndLog()])
+    run_exp(config, callbacks=[SaveAndLog(resume_steps(os.environ))])
 
 
 if __name__ == "__main__":
