@@ -21,6 +21,7 @@ NO_OVERHEAD = (
     "cost.core.layer=0",
     "cost.core.verl_step=0",
     "cost.store_rate=1e30",
+    "cost.disk_rate=1e30",
     "cost.startup=0",
 )
 
