@@ -64,6 +64,7 @@ bench: environment ## Measure speed: harvest, crosscoder step, commands, the who
 	$(BIN)/python -m tests.bench.bench_study
 
 gpu-check: environment ## Measure on one GPU, in at most 10 minutes: a table to paste
+	@platform/environment.sh vllm
 	$(BIN)/python -m tests.bench.gpu_check
 
 cluster: ## Start a Kubernetes on this machine, for development (GPUS=8: fake GPUs; QUEUES=1: JobSet, Kueue)
@@ -108,5 +109,5 @@ test-cluster: environment ## Test charts, images, submissions and faults on the 
 bench-cluster: environment ## Measure speed on the current cluster
 	$(BIN)/python -m tests.bench.bench_cluster
 
-clean: ## Remove the environment and caches; results in .rlgen stay
-	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove the environments and caches; results in .rlgen stay
+	rm -rf .venv .venv-vllm .uv .pytest_cache .mypy_cache .ruff_cache

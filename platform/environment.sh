@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make .venv hold exactly what uv.lock says. Needs Python 3.11 or 3.12; brings its own uv where there is none.
+# Make .venv hold exactly what uv.lock says; with the argument vllm, .venv-vllm: vLLM in place of LLaMA-Factory, which no
+# environment holds both of. Needs Python 3.11 or 3.12; brings its own uv where there is none.
 set -eu
 cd "$(dirname "$0")/.."
 uv_version=0.13.8
@@ -25,8 +26,14 @@ else
     [ -n "${PYTHON:-}" ] || fail "Python: expected 3.11 or 3.12, found $(python3 --version 2>&1 || echo none); install one or set PYTHON"
 fi
 
+case "$*" in
+    "") environment=.venv groups= size="6 GB" ;;
+    vllm) environment=.venv-vllm groups="--no-default-groups --group=vllm" size="1.5 GB to download beside .venv" ;;
+    *) fail "$*: expected vllm, or nothing for .venv" ;;
+esac
+
 # A new Python is a new environment.
-stamp=.venv/.synced
+stamp=$environment/.synced
 wanted="$("$PYTHON" -c 'import sys; print(sys.version, sys.base_prefix)') $(cat pyproject.toml uv.lock | cksum)"
 [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
 
@@ -36,7 +43,9 @@ if [ ! -x "$uv" ]; then
     echo "installing uv $uv_version into .uv" >&2
     .uv/bin/python -m pip install --quiet "uv==$uv_version"
 fi
-echo "installing the environment of uv.lock into .venv (about 6 GB; minutes the first time)" >&2
+echo "installing the environment of uv.lock into $environment (about $size; minutes the first time)" >&2
 # Bytecode is compiled now, once, or each of the study's processes would compile on its own.
-UV_PYTHON_DOWNLOADS=never "$uv" sync --quiet --frozen --compile-bytecode --python "$("$PYTHON" -c 'import sys; print(sys.executable)')"
+# shellcheck disable=SC2086  # groups are words
+UV_PROJECT_ENVIRONMENT=$environment UV_PYTHON_DOWNLOADS=never "$uv" sync --quiet --frozen --compile-bytecode $groups \
+    --python "$("$PYTHON" -c 'import sys; print(sys.executable)')"
 echo "$wanted" > "$stamp"

@@ -1,24 +1,38 @@
 """The trainers' stages on small random models, as `make gpu-check` runs them."""
 
-import importlib.util
 import tempfile
-import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from tests.local.micro import write_sums, write_words
 
+from rlgen_k8s.stages.contract import Context
 from rlgen_k8s.stages.frame.context import local_context
 from rlgen_k8s.stages.grpo.run import run as run_grpo
 from rlgen_k8s.stages.grpo.settings import GrpoSettings
 from rlgen_k8s.stages.model.settings import ModelSettings
+from rlgen_k8s.stages.settings import StageSettings
 from rlgen_k8s.stages.sft.run import run as run_sft
 from rlgen_k8s.stages.sft.settings import SftSettings
 
 STEPS = 6
+"""The first of them is left out: it compiles, and fills caches."""
+
+S = TypeVar("S", bound=StageSettings)
 
 
-def sft(*, on_gpu: bool) -> tuple[int, float]:
-    """Steps that the stage took with DeepSpeed's ZeRO-3 on one process, and its seconds."""
+class Step(NamedTuple):
+    """Seconds of a step of GRPO, without saving."""
+
+    whole: float
+    rollouts: float
+    update: float
+
+
+def sft(*, on_gpu: bool) -> list[float]:
+    """Seconds of each step of the stage with DeepSpeed's ZeRO-3 on one process, without saving."""
     settings = SftSettings(
         batch=16,
         per_device_batch=16,
@@ -34,17 +48,13 @@ def sft(*, on_gpu: bool) -> tuple[int, float]:
         base, traces = folder / "base", folder / "traces"
         traces.mkdir()
         write_sums(base, traces, STEPS * settings.batch, shape)
-        began = time.monotonic()
-        run_sft(local_context(settings, {"base": base, "traces": traces}, folder / "out"))
-        return _steps(folder), time.monotonic() - began
+        context, said = _listening(local_context(settings, {"base": base, "traces": traces}, folder / "out"))
+        run_sft(context)
+        return [values["seconds"] for values in said[1:]]
 
 
-def grpo(*, on_gpu: bool) -> tuple[int, float]:
-    """Steps that the stage took, and its seconds. On a GPU vLLM answers the prompts."""
-    if on_gpu and importlib.util.find_spec("vllm") is None:
-        raise RuntimeError(
-            "vLLM is not in this environment; run the part where it is (uv sync --no-default-groups --group=vllm)"
-        )
+def grpo(*, on_gpu: bool) -> list[Step]:
+    """Each step of the stage. On a GPU vLLM answers the prompts."""
     settings = GrpoSettings(
         engine="vllm" if on_gpu else "hf",
         precision="bf16" if on_gpu else "fp32",
@@ -59,11 +69,20 @@ def grpo(*, on_gpu: bool) -> tuple[int, float]:
         folder = Path(name)
         width, heads = (256, 4) if on_gpu else (16, 2)
         write_words(folder, STEPS * settings.prompts_per_step, width=width, heads=heads, length=512)
-        began = time.monotonic()
-        run_grpo(local_context(settings, {"base": folder / "base", "problems": folder}, folder / "out"))
-        return _steps(folder), time.monotonic() - began
+        inputs = {"base": folder / "base", "problems": folder}
+        context, said = _listening(local_context(settings, inputs, folder / "out"))
+        run_grpo(context)
+        return [
+            Step(
+                values["timing_s/step"] - values.get("timing_s/save_checkpoint", 0.0),
+                values["timing_s/gen"],
+                values["timing_s/update_actor"],
+            )
+            for values in said[1:]
+        ]
 
 
-def _steps(folder: Path) -> int:
-    """Steps of a finished stage."""
-    return len((folder / "out" / "training.jsonl").read_text().splitlines())
+def _listening(context: Context[S]) -> tuple[Context[S], list[Mapping[str, float]]]:
+    """The context, and a list that what the stage says of each step is added to."""
+    said: list[Mapping[str, float]] = []
+    return replace(context, metrics=lambda values, step: said.append(dict(values))), said

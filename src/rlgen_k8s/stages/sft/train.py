@@ -6,6 +6,7 @@ Started as `python -m rlgen_k8s.stages.sft.train CONFIG.json`, alone or by torch
 import json
 import os
 import sys
+import time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ class SaveAndLog(TrainerCallback):
 
     def __init__(self, every: int | None) -> None:
         self.every = every
+        self.began = 0.0
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """From here on a step's time counts."""
+        self.began = time.monotonic()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -52,9 +60,10 @@ class SaveAndLog(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """One line a step: step, steps, loss, learning_rate, grad_norm."""
+        """One line a step: step, steps, loss, learning_rate, grad_norm; seconds, without saving."""
         if args.process_index == 0 and logs and "loss" in logs:
-            line = {"step": state.global_step, "steps": state.max_steps, **logs}
+            seconds = time.monotonic() - self.began
+            line = {"step": state.global_step, "steps": state.max_steps, **logs, "seconds": seconds}
             with (_output(args) / CURVE).open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
