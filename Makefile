@@ -57,7 +57,8 @@ lint: environment ## ruff, shellcheck
 types: environment ## mypy, strict
 	$(BIN)/mypy
 
-bench: environment ## Measure speed: harvest, crosscoder step, commands, the whole study
+bench: environment ## Measure speed: a core's rates, harvest, crosscoder step, commands, the whole study
+	$(BIN)/python -m tests.bench.core_rates
 	$(BIN)/python -m tests.bench.bench_harvest
 	$(BIN)/python -m tests.bench.bench_crosscoder
 	$(BIN)/python -m tests.bench.bench_stream
