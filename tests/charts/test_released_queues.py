@@ -64,12 +64,16 @@ def test_a_cluster_gets_both_with_the_projects_images_and_nothing_of_the_develop
     assert "localhost" not in text and "rlgen-dev" not in text
 
 
-def test_kueue_manages_gangs_only_where_they_name_a_queue_and_one_of_several_managers_leads(queues):
+def test_kueue_manages_and_sees_only_what_names_a_queue_and_one_of_several_managers_leads(queues):
     _, objects = queues()
     text = named(objects, "ConfigMap")["kueue-manager-config"]["data"]["controller_manager_config.yaml"]
     config = yaml.safe_load(text)
-    assert "jobset.x-k8s.io/jobset" in config["integrations"]["frameworks"]
+    assert set(config["integrations"]["frameworks"]) == {"jobset.x-k8s.io/jobset", "pod"}
     assert config["manageJobsWithoutQueueName"] is False
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        [hooks] = [one["webhooks"] for name, one in named(objects, kind).items() if name.startswith("kueue-")]
+        [seen] = [hook for hook in hooks if hook["name"].endswith("pod.kb.io")]
+        assert [one["key"] for one in seen["objectSelector"]["matchExpressions"]] == ["kueue.x-k8s.io/queue-name"]
     assert config["leaderElection"]["leaderElect"] is True
 
 
