@@ -5,7 +5,8 @@ Three ways to keep few features active, `P = x W_enc + b_enc`:
 - `relu`: `f = ReLU(P)`, penalty `λ sum_i f_i c_i`, `c_i` the norm of the feature's decoder rows (Lindsey et al. 2024);
 - `batch_topk`: of `ReLU(P)` only the `active_features * batch` with the largest `f_i c_i` stay, no penalty (Bussmann et
   al. 2024, with the norms of Minder et al. 2025), and features long dead learn the residual (`auxiliary_loss`);
-- `jumprelu`: `f = P [P > θ]`, penalty `λ ‖f‖₀`, θ a trained threshold per feature (Rajamanoharan et al. 2024).
+- `jumprelu`: `f = P [P > θ]`, penalty `λ ‖f‖₀`, θ a trained threshold per feature (Rajamanoharan et al. 2024), with
+  gradients through the step for all parameters (Anthropic 2025, January update).
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Objective:
     active_features: int = 100
     auxiliary_features: int = 512
     auxiliary_weight: float = 1 / 32
-    jump_bandwidth: float = 0.1
+    jump_bandwidth: float = 2.0
 
 
 RANKED_SAMPLE = 61
@@ -74,14 +75,16 @@ def keep_top(features: Tensor, norm_sums: Tensor, active_features: int) -> Tenso
 
 
 def jump(preactivations: Tensor, thresholds: Tensor, bandwidth: float) -> tuple[Tensor, Tensor]:
-    """`[P > θ]` and `P [P > θ]`, [batch, D], with the straight-through gradients at θ (Rajamanoharan et al. 2024).
+    """`[P > θ]` and `P [P > θ]`, [batch, D], with gradients through the step: what moves P or θ moves `P − θ`.
 
-    `∂[P > θ]/∂θ = −K/ε` and `∂(P [P > θ])/∂θ = −θ K/ε`, where `K = [|P − θ| < ε/2]` and ε is `bandwidth`.
+    `∂[P > θ] = K/ε ∂(P − θ)` and `∂(P [P > θ]) = [P > θ] ∂P + θ K/ε ∂(P − θ)`, where `K = [|P − θ| < ε/2]` and ε is
+    `bandwidth`. Rajamanoharan et al. 2024 have the terms of θ alone; then the penalty moves no encoder.
     """
     above = (preactivations > thresholds).to(preactivations)
-    near = ((preactivations - thresholds).abs() < bandwidth / 2).to(preactivations) / bandwidth
-    moved = near.detach() * (thresholds - thresholds.detach())  # zero, with the gradient that is wanted
-    return above - moved, preactivations * above - thresholds.detach() * moved
+    distance = preactivations - thresholds
+    near = (distance.abs() < bandwidth / 2).to(preactivations) / bandwidth
+    moved = near * (distance - distance.detach())  # zero, with the gradient that is wanted
+    return above + moved, preactivations * above + thresholds.detach() * moved
 
 
 def crosscoder_loss(crosscoder: Crosscoder, x: Tensor, objective: Objective = PAPER) -> Loss:

@@ -6,8 +6,9 @@ With `B` tokens, `R = x̂ − x`, `n[i, m]` the norm of part m of feature i's de
     dF     = (2/B) R W_decᵀ + (λ/B) c                                 dP = dF where F > 0
     dW_enc = Xᵀ dP                                                    db_enc = sum_b dP
 
-The terms with λ are those of `relu`. `batch_topk` has none; `jumprelu` has `dθ = −(1/ε) sum_b K (θ dF + λ/B)`
-(`loss.jump`) and λ nowhere else. When few features are active, four products are made from them alone (`sparse`).
+The terms with λ are those of `relu`. `batch_topk` has none; `jumprelu` has λ in `T = (K/ε) (θ dF + λ/B)` alone
+(`loss.jump`), which is added to dP, and `dθ = −sum_b T`. When few features are active, four products are made from them
+alone (`sparse`).
 """
 
 from collections.abc import Callable
@@ -146,10 +147,10 @@ class GradientStep:
         assert thresholds is not None
 
         def backward(at_features: Tensor) -> None:
-            through_features = (near * at_features).sum(dim=0) * thresholds
-            counted = near.sum(dim=0) * (sparsity_weight / len(near))
-            torch.div(through_features + counted, -bandwidth, out=self.gradients["thresholds"])
+            through_step = (at_features * thresholds).add_(sparsity_weight / len(near)).mul_(near).div_(bandwidth)
+            torch.sum(through_step, dim=0, out=self.gradients["thresholds"]).neg_()
             self._relu_backward(at_features)
+            at_features.add_(through_step)
 
         return backward
 

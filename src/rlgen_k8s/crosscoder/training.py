@@ -40,7 +40,7 @@ class TrainingPlan(Objective):
     seed: int
     precision: Precision = "fp32"
     dead_tokens: int = 10_000_000
-    jump_threshold: float = 0.1
+    jump_threshold: float = 3.0
     start_apart: bool = False
     """Whether every model but the first starts in directions of its own (`noise`)."""
 

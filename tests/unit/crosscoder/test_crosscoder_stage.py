@@ -49,12 +49,20 @@ def context(inputs: dict[str, Path], out: Path, **changes: Any) -> Context[Cross
     return local_context(settings, inputs, out)
 
 
-@pytest.mark.parametrize("models", [MODELS, ("base", "rl")])
+@pytest.mark.parametrize(
+    ("models", "changes"),
+    [
+        (MODELS, {}),
+        (("base", "rl"), {}),
+        (MODELS, {"activation": "batch_topk", "active_features": 8}),
+        (MODELS, {"activation": "jumprelu", "decoder_norm": 1.0, "learning_rate": 3e-3}),
+    ],
+)
 def test_result_holds_crosscoder_measures_and_curves(
-    inputs: dict[str, Path], tmp_path: Path, models: tuple[str, ...]
+    inputs: dict[str, Path], tmp_path: Path, models: tuple[str, ...], changes: dict[str, Any]
 ) -> None:
     progress: list[tuple[int, int]] = []
-    run(replace(context(inputs, tmp_path / "out", models=models), progress=lambda *at: progress.append(at)))
+    run(replace(context(inputs, tmp_path / "out", models=models, **changes), progress=lambda *at: progress.append(at)))
     out = tmp_path / "out"
     coder = load_crosscoder(out)
     assert (coder.models, coder.n_features, coder.width) == (models, 64, 32)
@@ -120,3 +128,9 @@ def test_killed_and_run_again_publishes_the_same_bytes(inputs: dict[str, Path], 
 def test_fewer_than_two_different_models_are_refused(models: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError, match="at least two models, each once"):
         CrosscoderSettings(models=models)
+
+
+def test_jumprelu_that_would_start_with_nothing_active_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"decoder_norm 0\.08 with jump_threshold 3: .*; set decoder_norm to 1"):
+        CrosscoderSettings(activation="jumprelu")
+    CrosscoderSettings(activation="jumprelu", decoder_norm=1.0)

@@ -119,12 +119,13 @@ def test_gradients_equal_autograd(n_models: int, weight: float, objective: Objec
 @pytest.mark.parametrize("n_models", [2, 3])
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 def test_gradients_equal_finite_differences(n_models: int, objective: Objective) -> None:
-    """Of everything but thresholds, whose gradient is not a derivative."""
+    """But for thresholds and, with them, the encoder: their gradients go through a step and are no derivatives."""
     weight = 0.0 if objective.activation == "batch_topk" else 0.9
     coder, x = prepared(n_models, objective), batch(n_models)
     step = GradientStep(coder, TOKENS, objective)
     step(x, weight)
-    for name in ("encoder", "encoder_bias", "decoder", "decoder_bias"):
+    smooth = ("decoder", "decoder_bias")
+    for name in smooth if objective.activation == "jumprelu" else ("encoder", "encoder_bias", *smooth):
         parameter = coder.parameters[name]
         for index in range(0, parameter.numel(), 7):
             expected = slope(lambda: total(coder, x, weight, objective), parameter, index, 1e-6)
@@ -136,21 +137,44 @@ def test_a_thresholds_gradient_is_its_central_difference_over_the_bandwidth(n_mo
     """Of the number of active features exactly; through the features, `−θ/ε dF` of those within ε/2 (as loops)."""
     objective = OBJECTIVES["jumprelu"]
     coder, x = prepared(n_models, objective), batch(n_models)
-    bandwidth, thresholds = objective.jump_bandwidth, coder.thresholds
+    thresholds = coder.thresholds
     assert thresholds is not None
     step = GradientStep(coder, TOKENS, objective)
     with_penalty, without = (step(x, weight) and step.gradients["thresholds"].clone() for weight in (1.3, 0.0))
-    preactivations = coder.preactivations(x)
-    residual = coder.decode(coder.encode(x)) - x
     for i in range(FEATURES):
-        counted = slope(lambda: crosscoder_loss(coder, x, objective).sparsity, thresholds, i, bandwidth / 2)
+        counted = slope(
+            lambda: crosscoder_loss(coder, x, objective).sparsity, thresholds, i, objective.jump_bandwidth / 2
+        )
         assert float(with_penalty[i] - without[i]) == pytest.approx(1.3 * counted, rel=1e-9, abs=1e-12)
-        moved = 0.0
-        for b in range(TOKENS):
-            if abs(float(preactivations[b, i] - thresholds[i])) < bandwidth / 2:
-                at_feature = 2 / TOKENS * float(residual[b] @ coder.decoder[i])
-                moved -= float(thresholds[i]) / bandwidth * at_feature
+        moved = -sum(through_the_step(coder, x, b, i, 0.0) for b in range(TOKENS))
         assert float(without[i]) == pytest.approx(moved, rel=1e-9, abs=1e-12)
+
+
+def through_the_step(coder: Crosscoder, x: Tensor, b: int, i: int, weight: float) -> float:
+    """`(θ dF + λ/B) / ε` where `|P − θ| < ε/2`, else 0: what token b gives P of feature i by its step."""
+    bandwidth = OBJECTIVES["jumprelu"].jump_bandwidth
+    assert coder.thresholds is not None
+    threshold = float(coder.thresholds[i])
+    if abs(float(x[b] @ coder.encoder[:, i] + coder.encoder_bias[i]) - threshold) >= bandwidth / 2:
+        return 0.0
+    residual = coder.decode(coder.encode(x[b])) - x[b]
+    return (threshold * 2 * float(residual @ coder.decoder[i]) + weight) / TOKENS / bandwidth
+
+
+@pytest.mark.parametrize("n_models", [2, 3])
+def test_an_encoders_gradient_is_the_derivative_and_what_goes_through_the_step(n_models: int) -> None:
+    objective, weight = OBJECTIVES["jumprelu"], 0.9
+    coder, x = prepared(n_models, objective), batch(n_models)
+    step = GradientStep(coder, TOKENS, objective)
+    step(x, weight)
+    for i in range(FEATURES):
+        at_step = [through_the_step(coder, x, b, i, weight) for b in range(TOKENS)]
+        smooth = slope(lambda: total(coder, x, weight, objective), coder.encoder_bias, i, 1e-6)
+        assert float(step.gradients["encoder_bias"][i]) == pytest.approx(smooth + sum(at_step), rel=1e-4, abs=1e-6)
+        for j in range(0, n_models * WIDTH, 5):
+            smooth = slope(lambda: total(coder, x, weight, objective), coder.encoder, j * FEATURES + i, 1e-6)
+            expected = smooth + sum(float(x[b, j]) * at_step[b] for b in range(TOKENS))
+            assert float(step.gradients["encoder"][j, i]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("n_models", [2, 3])

@@ -63,12 +63,32 @@ def test_nrn_finds_what_only_the_tuned_and_only_the_base_model_has(
         assert recall == 1.0
 
 
-@pytest.mark.parametrize("n_models", [2, 3, 4, 6])
+VARIANTS: dict[str, dict[str, Any]] = {
+    "relu": {},
+    "l2": {"norm_penalty": "l2"},
+    "batch_topk": {"activation": "batch_topk", "active_features": 2, "dead_tokens": 5000},
+    "batch_topk l2": {"activation": "batch_topk", "active_features": 2, "dead_tokens": 5000, "norm_penalty": "l2"},
+    "jumprelu": {"activation": "jumprelu", "sparsity_weight": 5.0, "decoder_norm": 1.0},
+    "jumprelu bf16": {"activation": "jumprelu", "sparsity_weight": 5.0, "decoder_norm": 1.0, "precision": "bf16"},
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "n_models"),
+    [
+        *(("relu", n_models) for n_models in (2, 3, 4, 6)),
+        *(("l2", n_models) for n_models in (2, 3)),
+        # Of two models' 1.7 directions of a mean token BatchTopK would have to keep 2, and so something that is none.
+        *((variant, 3) for variant in ("batch_topk", "batch_topk l2")),
+        *((variant, n_models) for variant in ("jumprelu", "jumprelu bf16") for n_models in (2, 3)),
+    ],
+)
 def test_mas_finds_each_models_own_directions_and_what_all_share(
-    plant: Callable[..., Any], train: Callable[..., Crosscoder], n_models: int
+    plant: Callable[..., Any], train: Callable[..., Crosscoder], variant: str, n_models: int
 ) -> None:
+    """And where nothing shrinks features, as many are active as directions are there."""
     planted = plant(own_directions(n_models))
-    coder = train(planted.data, n_features=2 * len(planted.directions))
+    coder = train(planted.data, n_features=2 * len(planted.directions), **VARIANTS[variant])
     fires = firing(coder, planted.data)
     mas = model_attribution_scores(coder.decoder_by_model)
     alike = (mas - 1 / n_models).abs().amax(dim=0) < 0.2 / n_models
@@ -77,6 +97,10 @@ def test_mas_finds_each_models_own_directions_and_what_all_share(
         precision, recall = precision_and_recall(coder, named & fires, planted.directions, truth)
         assert precision >= 0.9
         assert recall == 1.0
+    if coder.thresholds is not None:
+        l0 = measure(coder, planted.data, dense_rate=0.1).l0
+        print(f"L0 {l0:.2f}")
+        assert l0 == pytest.approx(0.12 * len(planted.directions), rel=0.1)
 
 
 @pytest.mark.parametrize("n_models", [2, 3, 4])

@@ -24,8 +24,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bf16"},
     "sparse": {"n_features": 400, "sparsity_weight": 30.0, "sparsity_warmup": 0.5},
     "batch_topk": {"activation": "batch_topk", "active_features": 2, "dead_tokens": 600},
-    "jumprelu": {"activation": "jumprelu", "sparsity_weight": 0.1, "jump_bandwidth": 0.5},
-    "jumprelu bf16": {"activation": "jumprelu", "sparsity_weight": 0.1, "precision": "bf16"},
+    "jumprelu": {"activation": "jumprelu", "sparsity_weight": 2.0, "decoder_norm": 1.0},
+    "jumprelu bf16": {"activation": "jumprelu", "sparsity_weight": 2.0, "decoder_norm": 1.0, "precision": "bf16"},
 }
 
 
