@@ -55,6 +55,8 @@ STUDY = Study(
     ),
     corpus=CorpusSettings(conversation_tokens=200_000_000, text_tokens=200_000_000),  # paper A.1
     activations="streamed",  # ours: stored, they are tens of TB
+    crosscoder_seeds=(1,),  # ours: the yardstick of overlaps, and intervals over seeds; docs/study.md, weaknesses
+    noise_floor=True,  # ours: the tails of NRN and MAS where nothing differs; docs/study.md, weaknesses
     crosscoder=CrosscoderSettings(
         n_features=32_768,  # docs/study.md
         sparsity_weight=2.0,  # paper A.1

@@ -22,6 +22,8 @@ from rlgen_k8s.study.load import load_study
 
 STORED = "activations=stored"
 ALONE = "pods.stream.gpus=1"
+ELEVEN = ("noise_floor=false", "crosscoder_seeds=[]")
+"""The paper's crosscoders alone."""
 FULL = ("full-qwen25", "full-qwen3", "full-llama31")
 IDEAL = [f"cost.{name}=1" for name in ("training_utilization", "crosscoder_utilization")] + [
     f"cost.{name}={value}" for name, value in (("startup", 0), ("store_rate", 1e30), ("disk_rate", 1e30))
@@ -91,32 +93,32 @@ def test_the_full_studies_fit_and_every_task_on_gpus_has_an_estimate(name):
 
 
 def test_a_stream_takes_the_forwards_and_the_steps_of_the_tasks_it_stands_for():
-    _, _, apart = estimated("full-qwen3", *IDEAL, STORED)
-    study, nodes, found = estimated("full-qwen3", *IDEAL, ALONE)
+    _, _, apart = estimated("full-qwen3", *IDEAL, *ELEVEN, STORED)
+    study, nodes, found = estimated("full-qwen3", *IDEAL, *ELEVEN, ALONE)
     hours = sum(made.hours for name, made in apart.items() if name.startswith(("harvest", "crosscoder")))
     assert found["stream"].hours == pytest.approx(hours, rel=0.01)  # harvests run the evaluation shard too
     assert found["stream"].store == pytest.approx(
         sum(made.store for name, made in apart.items() if name.startswith("crosscoder"))
     )
     refuse_what_cannot_fit(study, nodes, found)
-    study, nodes, found = estimated("full-qwen3", *IDEAL, ALONE, "crosscoder.buffer_sequences=2048")
+    study, nodes, found = estimated("full-qwen3", *IDEAL, *ELEVEN, ALONE, "crosscoder.buffer_sequences=2048")
     with pytest.raises(UserError, match=r"^stream: needs .* buffer; .*; lower crosscoder\.buffer_sequences$"):
         refuse_what_cannot_fit(study, nodes, found)
 
 
 def test_a_stream_on_eight_gpus_or_more_shares_forwards_evenly_and_waits_for_the_gpu_with_most_crosscoders():
-    """Of ten crosscoders of two models and one of three, one of 8 GPUs has two of two at least: 4 of 23 models; one of
-    16 the one of three."""
+    """Of thirteen crosscoders of two models and three of three, one of 8 GPUs has one of each: 5 of 35 models; one of
+    16 one of three."""
     hours = {}
     for nodes, gpus in ((1, 1), (1, 8), (2, 8)):
         _, _, whole = estimated("full-qwen25", *IDEAL, f"pods.stream.gpus={gpus}", f"pods.stream.nodes={nodes}")
         hours[nodes * gpus] = whole["stream"].hours
-    steps = 23 * ARCHITECTURES["Qwen/Qwen2.5-7B"].width * 32768 * 10 * 4e8 / 989e12 / 3600
-    assert hours[8] == pytest.approx((hours[1] - steps) / 8 + steps * 4 / 23, rel=1e-6)
-    assert hours[16] == pytest.approx((hours[1] - steps) / 16 + steps * 3 / 23, rel=1e-6)
+    steps = 35 * ARCHITECTURES["Qwen/Qwen2.5-7B"].width * 32768 * 10 * 4e8 / 989e12 / 3600
+    assert hours[8] == pytest.approx((hours[1] - steps) / 8 + steps * 5 / 35, rel=1e-6)
+    assert hours[16] == pytest.approx((hours[1] - steps) / 16 + steps * 3 / 35, rel=1e-6)
 
 
-def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
+def test_sixteen_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
     study, nodes, found = estimated("full-qwen25", ALONE)
     with pytest.raises(
         UserError,
@@ -126,8 +128,8 @@ def test_eleven_crosscoders_of_a_7b_model_do_not_fit_one_gpu_but_eight():
     study, nodes, found = estimated("full-qwen25")
     refuse_what_cannot_fit(study, nodes, found)
     parts = found["stream"].memory
-    crosscoder = 4 * 2 * 4 * 3584 * 32768  # bytes of the weights of two with two models
-    assert parts["weights"] == parts["gradients"] == parts["optimizer"] / 2 == 2 * parts["bf16 copies"] == crosscoder
+    two = 4 * 2 * (2 + 3) * 3584 * 32768  # bytes of the weights of one with two models and one with three
+    assert parts["weights"] == parts["gradients"] == parts["optimizer"] / 2 == 2 * parts["bf16 copies"] == two
 
 
 def steps_of_a_queue(responses, length, at_once):
