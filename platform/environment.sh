@@ -27,7 +27,7 @@ else
 fi
 
 case "$*" in
-    "") environment=.venv groups= size="6 GB" ;;
+    "") environment=.venv groups="" size="6 GB" ;;
     vllm) environment=.venv-vllm groups="--no-default-groups --group=vllm" size="1.5 GB to download beside .venv" ;;
     *) fail "$*: expected vllm, or nothing for .venv" ;;
 esac

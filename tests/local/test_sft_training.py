@@ -154,6 +154,8 @@ def test_progress_and_curve_are_told_while_it_trains(plain: Training) -> None:
     assert plain.progress == [(step, STEPS) for step in range(1, STEPS + 1)]
     told = [(step, values["loss"]) for step, values in plain.points]
     assert told == [(point["step"], point["loss"]) for point in plain.curve]
+    assert all(values["seconds"] > 0 for _, values in plain.points)
+    assert not any("seconds" in point for point in plain.curve)  # a result has the same bytes at any speed
 
 
 @pytest.mark.parametrize("every", [None, 1])
