@@ -282,11 +282,17 @@ def test_the_measured_density_of_a_batch_decides(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("n_models", [2, 3])
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
-def test_bf16_products_change_gradients_by_their_rounding_only(n_models: int, penalty: str) -> None:
+@pytest.mark.parametrize("sparse_below", [0.0, 2.0], ids=["all features", "active features alone"])
+def test_bf16_products_change_gradients_by_their_rounding_only(
+    n_models: int, penalty: str, sparse_below: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bf16 number has 8 bits: a gradient's error is a few times 2⁻⁹ of it, and no weight is touched.
 
-    Encoder and batch are bf16 numbers to begin with, so that both ways agree on which features are active.
+    Encoder and batch are bf16 numbers to begin with, so that both ways agree on which features are active. The judge
+    has fp32 products over all features.
     """
+    monkeypatch.setitem(SPARSE_BELOW, "bf16", sparse_below)
+    monkeypatch.setitem(SPARSE_BELOW, "fp32", 0.0)
     exact, x = random_crosscoder(n_models), batch(n_models).bfloat16().float()
     rounded = {name: parameter.bfloat16().float() for name, parameter in exact.parameters.items()}
     coder = Crosscoder(exact.models, exact.scales, **{**rounded, "decoder": exact.decoder.float()})
