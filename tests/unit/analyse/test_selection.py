@@ -86,11 +86,12 @@ def test_overlap_and_rank_shifts_with_blanks() -> None:
 
 def test_controls_are_alike_in_norm_and_rate() -> None:
     rng = np.random.default_rng(0)
-    rate, norms = rng.random(500), rng.random((3, 500))
+    rate, norms = rng.random(5000), rng.random((3, 5000))
     chosen = [3, 4, 5]
     sets = matched_sets(chosen, excluded=[6], norms=norms, rate=rate, n_sets=50, rng=rng)
     assert not {i for s in sets for i in s} & {3, 4, 5, 6}
-    away = np.abs(np.array([[rate[i] - rate[c] for i, c in zip(s, chosen, strict=True)] for s in sets])).mean()
-    at_random = np.abs(rate[:, None] - rate[chosen]).mean()
-    assert away < 0.5 * at_random
+    for alike in (rate, *norms):
+        away = np.abs(np.array([alike[drawn] - alike[chosen] for drawn in sets])).mean()
+        at_random = np.abs(alike[:, None] - alike[chosen]).mean()
+        assert away < 0.5 * at_random
     assert len(matched_sets([0], [], np.ones((1, 1)), np.ones(1), 1, rng)[0]) == 0
