@@ -1,13 +1,15 @@
 """A crosscoder in a folder: `crosscoder.safetensors` with the tensors in docs/study.md's shapes, and `config.json`.
 
-Tensors: `W_enc` [M, d, D], `b_enc` [D], `W_dec` [M, D, d], `b_dec` [M, d], all for scaled activations, and `thresholds`
-[D] where the activation has them; the scales stand in `config.json` beside the models' names. `Crosscoder.folded()`
-gives the form for raw activations.
+Tensors: `W_enc` [M, d, D], `b_enc` [D], `W_dec` [M, D, d], `b_dec` [M, d], and `thresholds` [D] where the activation
+has them. `config.json` has the models' names, their scales, and the `units` of the activations that the tensors are
+for: `scaled`, each model's raw ones times its scale; or `raw`, scales 1. A trained crosscoder is for scaled ones;
+`save_crosscoder(crosscoder.folded(), folder)` writes the equal one for raw ones, whose tensors are used as they are.
 
 The same two files make a Hugging Face model repository: the folder uploads as it is, and loads as `hf://owner/name`.
 """
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +38,7 @@ def save_crosscoder(crosscoder: Crosscoder, folder: Path) -> None:
     config = {
         "models": crosscoder.models,
         "scales": crosscoder.scales,
+        "units": _units(crosscoder.scales),
         "width": crosscoder.width,
         "n_features": crosscoder.n_features,
     }
@@ -58,6 +61,13 @@ def load_crosscoder(source: Path | str, device: torch.device | str = "cpu") -> C
         tensors = load_file(folder / WEIGHTS, device=str(device))
     except SafetensorError as error:
         raise UserError(f"crosscoder file {folder / WEIGHTS}: {error}; fetch or save it again") from error
+    units = _units(config["scales"])
+    if config.get("units") != units:
+        found = config.get("units", "no units")
+        raise UserError(
+            f"crosscoder folder {folder}: config.json says {found}, its scales {units}; raw ones have scales 1: save "
+            "it again"
+        )
     M, width, n_features = len(config["models"]), config["width"], config["n_features"]
     wanted = {"W_enc": (M, width, n_features), "b_enc": (n_features,), "W_dec": (M, n_features, width)}
     for name, shape in (wanted | {"b_dec": (M, width)}).items():
@@ -73,6 +83,11 @@ def load_crosscoder(source: Path | str, device: torch.device | str = "cpu") -> C
         decoder_bias=tensors["b_dec"].view(-1),
         thresholds=tensors.get("thresholds"),
     )
+
+
+def _units(scales: Sequence[float]) -> str:
+    """Of the activations that tensors beside these scales are for."""
+    return "raw" if all(scale == 1 for scale in scales) else "scaled"
 
 
 def _folder(source: Path | str) -> Path:

@@ -4,7 +4,10 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from tests.pages import ROOT, blocks
+
+from rlgen_k8s.crosscoder import load_crosscoder
 
 
 def test_the_script_of_the_page_runs(
@@ -19,6 +22,8 @@ def test_the_script_of_the_page_runs(
     said = capsys.readouterr().out
     assert "variance explained" in said and "features are RL's own" in said
     assert names["features"].shape == (len(names["raw"][0]), 512)
+    for_raw = load_crosscoder("joint-raw").encode(torch.cat(names["raw"], dim=1))
+    torch.testing.assert_close(for_raw, names["features"])
     assert min(names["quality"].variance_explained.values()) > 0.3
     assert names["trainer"].step == names["trainer"].total_steps
     assert names["nu"].value.shape == (3, 512)

@@ -51,6 +51,27 @@ def test_the_file_holds_the_papers_tensors(tmp_path: Path) -> None:
         torch.testing.assert_close(rebuilt[m], features @ saved["W_dec"][m] + saved["b_dec"][m])
 
 
+@pytest.mark.parametrize("n_models", [2, 3])
+def test_the_config_says_which_activations_the_files_tensors_are_for(tmp_path: Path, n_models: int) -> None:
+    """Whoever reads `W_enc` alone: `scaled` wants each model's scale first, `raw` wants nothing."""
+    coder = random_crosscoder(n_models)
+    raw = 5 * torch.randn(n_models, 4, generator=torch.Generator().manual_seed(0))
+    features = coder.encode((raw * torch.tensor(coder.scales)[:, None]).flatten())
+    for units, saved in (("scaled", coder), ("raw", coder.folded())):
+        save_crosscoder(saved, tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        tensors = load_file(tmp_path / "crosscoder.safetensors")
+        assert config["units"] == units
+        x = raw * torch.tensor(config["scales"])[:, None] if units == "scaled" else raw
+        read = sum(x[m] @ tensors["W_enc"][m] for m in range(n_models)) + tensors["b_enc"]
+        torch.testing.assert_close(torch.relu(read), features)
+        torch.testing.assert_close(load_crosscoder(tmp_path).encode(x.flatten()), features)
+    for wrong, said in ((config | {"units": "scaled"}, "scaled"), ({**config, "units": None}, "None")):
+        (tmp_path / "config.json").write_text(json.dumps(wrong))
+        with pytest.raises(UserError, match=f"config.json says {said}, its scales raw"):
+            load_crosscoder(tmp_path)
+
+
 @pytest.mark.parametrize("n_models", [2, 3, 4])
 def test_folded_scales_give_the_same_features_and_raw_reconstructions(n_models: int) -> None:
     coder = random_crosscoder(n_models)
