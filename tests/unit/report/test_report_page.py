@@ -1,5 +1,6 @@
 """The page holds everything, on its own, also where nothing was found."""
 
+import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rlgen_k8s.stages.analyse.results import Analysis
+from rlgen_k8s.stages.analyse.results import Analysis, Portrait, Portraits
+from rlgen_k8s.stages.intervene.results import POOLED, Results
 from rlgen_k8s.stats import Interval
 
 FIGURES = [f"figure-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
@@ -93,6 +95,59 @@ def test_every_feature_of_interest_has_a_page_that_stands_alone(page: Path) -> N
         assert assert_stands_alone(text) == []
         ids = {"examples", "figure-firing", "table-belonging", "table-scores", "table-effects"}
         assert ids <= set(read(text).ids)
+
+
+def feature_pages(page: Path) -> list[tuple[Portrait, str]]:
+    """Every feature of interest as `analyse` gives it, with its page."""
+    portraits = Portraits.model_validate_json((page.parent.parent / "analyse" / "portraits.json").read_text())
+    pages = [(one, (page.parent / f"features/{one.feature}.html").read_text()) for one in portraits.features]
+    assert len(pages) > 2
+    return pages
+
+
+def test_a_features_page_says_whose_it_is_as_analyse_has_it(page: Path) -> None:
+    for portrait, text in feature_pages(page):
+        rows = {row[0]: row[1:] for row in cells_of(text, "table-belonging")}
+        assert list(rows) == ["Base", "SFT", "RL"]
+        assert sum(float(mas) for mas, *_ in rows.values()) == pytest.approx(1, abs=2e-3)
+        for model, (mas, over_seeds, nrn, promoted, suppressed) in zip(
+            ("base", "sft", "rl"), rows.values(), strict=True
+        ):
+            assert mas == f"{portrait.mas[model]:.3f}"
+            assert shows(over_seeds, portrait.over_seeds[model], 1, 3)
+            assert nrn == (f"{portrait.nrn[model]:.3f}" if model != "base" else "–")
+            for cell, words in (
+                (promoted, portrait.lens[model].promoted),
+                (suppressed, portrait.lens[model].suppressed),
+            ):
+                shown = [word.rsplit(" ", 1) for word in html.unescape(cell).split(" · ")]
+                assert [word for word, _ in shown] == [word for word, _ in words]
+                logits = [float(logit.replace("−", "-")) for _, logit in shown]
+                assert logits == pytest.approx([logit for _, logit in words], abs=0.0501)
+
+
+def test_a_features_page_says_what_editing_it_does_as_intervene_has_it(page: Path) -> None:
+    root, held = page.parent.parent, set()
+    for portrait, text in feature_pages(page):
+        rows = dict(zip(("rl", "base"), cells_of(text, "table-effects"), strict=True))
+        for model, (_, loss, divergence, ours, papers) in rows.items():
+            results = Results.model_validate_json((root / f"intervene-{model}" / "results.json").read_text())
+            alone = results.alone[portrait.feature]
+            assert alone.loss.mean != pytest.approx(alone.divergence.mean, abs=1e-3)
+            assert shows(loss, alone.loss, 1, 4, signed=True) and shows(divergence, alone.divergence, 1, 4)
+            for cell, kind, split, features in (
+                (ours, "main", "held_out", results.features),
+                (papers, "paper", "critical", results.paper_features),
+            ):
+                held.add(portrait.feature in features)
+                if portrait.feature in features:
+                    (row,) = (r for r in results.rows if (r.kind, r.task, r.split) == (kind, POOLED, split))
+                    change = Interval(mean=row.change, low=row.ci_low, high=row.ci_high, n=row.n)
+                    note = f"<i>{len(features)} features</i>"
+                    assert cell.endswith(note) and shows(cell.removesuffix(note), change, 100, 1, signed=True)
+                else:
+                    assert cell == "not in it"
+    assert held == {True, False}
 
 
 def test_a_features_page_shows_what_was_planted(page: Path) -> None:
