@@ -28,7 +28,7 @@ def nrn_figure(
         title = f"{TITLES[model]} {k}/{len(family.nrn)}" if at else TITLES[model]
         shown[title] = (TITLES[model], family.nrn[k - 1], COLOURS[model])
     if noise is not None:
-        shown[AGAIN] = (AGAIN, noise, COLOURS["base"])
+        shown[AGAIN] = ("copy", noise, COLOURS["base"])
     figure, axes = panels(1, len(shown), 3.1, sharex=True, sharey=True)
     for axis, (title, (model, distribution, colour)) in zip(axes, shown.items(), strict=True):
         _bars(axis, distribution, edges, colour)
@@ -59,15 +59,15 @@ def mas_figure(mas: Mapping[str, Distribution], edges: Sequence[float], name: st
         _bars(axis, distribution, edges, colour)
         axis.axvline(1 / len(mas), color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         axis.text(
-            1 / len(mas),
+            1 / len(mas) + 0.02,
             1.0,
-            " shared equally",
+            "shared equally",
             transform=axis.get_xaxis_transform(),
             color=SOFT,
             fontsize=7.5,
             va="top",
         )
-        _tail(axis, distribution, ">0.5", 0.78)
+        _tail(axis, distribution, ">0.5", 0.78, y=0.86 if noise is None else 0.8)  # four are too narrow for one line
         axis.set_title(title, color=colour)
         axis.set_xlabel("MAS")
     axes[0].set_ylabel("features (log scale)")
@@ -84,14 +84,14 @@ def _bars(axis: Axes, distribution: Distribution, edges: Sequence[float], colour
     axis.grid(axis="x", visible=False)
 
 
-def _tail(axis: Axes, distribution: Distribution, limit: str, x: float) -> None:
+def _tail(axis: Axes, distribution: Distribution, limit: str, x: float, y: float = 0.86) -> None:
     """Say what share of features lies beyond a limit."""
     share = distribution.beyond[limit]
     if share.mean is None or share.low is None or share.high is None:
         return
     axis.text(
         x,
-        0.86,
+        y,
         f"{limit[0]} {limit[1:]}\n{100 * share.mean:.1f} %\n[{100 * share.low:.1f}, {100 * share.high:.1f}]",
         transform=axis.get_xaxis_transform(),
         ha="center",

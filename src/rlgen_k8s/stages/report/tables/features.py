@@ -155,7 +155,8 @@ def _intervals(shown: Mapping[str, Distribution]) -> str:
     over_features = "The interval is over features (bootstrap), n counts them: it says nothing of another training."
     over_seeds = (
         " Over seeds: mean over crosscoders of the same models that start from other weights, with Student’s interval, "
-        "n counts them. Only this one says what another start may give; two starts make it wide."
+        "n counts them. Only this one says what another start may give. Of two starts it is wide; where all give "
+        "the same it is a point, which is not certainty."
     )
     return over_features + (over_seeds if any(one.over_seeds for one in shown.values()) else "")
 
