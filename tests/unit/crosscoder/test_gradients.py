@@ -60,28 +60,6 @@ def slope(loss: Callable[[], Tensor], parameter: Tensor, index: int, epsilon: fl
     return float((above - below) / (2 * epsilon))
 
 
-@pytest.mark.parametrize("n_models", [2, 3, 4])
-def test_loss_is_the_papers_formula_written_as_loops(n_models: int) -> None:
-    coder, x = random_crosscoder(n_models), batch(n_models)
-    w_enc, w_dec = coder.encoder_by_model, coder.decoder_by_model
-    squared_error = sparsity = 0.0
-    for token in x.view(TOKENS, n_models, WIDTH):
-        f = [
-            max(0.0, sum(float(token[m] @ w_enc[m, :, i]) for m in range(n_models)) + float(coder.encoder_bias[i]))
-            for i in range(FEATURES)
-        ]
-        for m in range(n_models):
-            bias = coder.decoder_bias[m * WIDTH : (m + 1) * WIDTH]
-            rebuilt = sum(f[i] * w_dec[m, i] for i in range(FEATURES)) + bias
-            squared_error += float((token[m] - rebuilt).square().sum()) / TOKENS
-        sparsity += (
-            sum(f[i] * sum(float(w_dec[m, i].norm()) for m in range(n_models)) for i in range(FEATURES)) / TOKENS
-        )
-    loss = crosscoder_loss(coder, x)
-    assert float(loss.squared_error) == pytest.approx(squared_error, rel=1e-12)
-    assert float(loss.sparsity) == pytest.approx(sparsity, rel=1e-12)
-
-
 OBJECTIVES = {
     "l1": PAPER,
     "l2": Objective(norm_penalty="l2"),
@@ -96,6 +74,61 @@ def prepared(n_models: int, objective: Objective) -> Crosscoder:
     if objective.activation == "jumprelu":
         coder.thresholds = torch.linspace(0.2, 2.0, FEATURES, dtype=torch.float64)
     return coder
+
+
+@pytest.mark.parametrize("n_models", [2, 3, 4])
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_loss_is_its_formula_written_as_loops(n_models: int, objective: Objective) -> None:
+    coder, x = prepared(n_models, objective), batch(n_models)
+    w_dec = coder.decoder_by_model
+    written = [rows_norm(coder, i, objective.norm_penalty) for i in range(FEATURES)]
+    f = [[max(0.0, preactivation(coder, token, i)) for i in range(FEATURES)] for token in x]
+    if objective.activation == "jumprelu":
+        f = [[value if value > 0.2 + 1.8 * i / (FEATURES - 1) else 0.0 for i, value in enumerate(row)] for row in f]
+    if objective.activation == "batch_topk":
+        ranked = sorted((value * written[i] for row in f for i, value in enumerate(row)), reverse=True)
+        least = ranked[objective.active_features * TOKENS - 1]
+        f = [[value if value * written[i] >= least else 0.0 for i, value in enumerate(row)] for row in f]
+    squared_error = sparsity = 0.0
+    for token, features in zip(x.view(TOKENS, n_models, WIDTH), f, strict=True):
+        for m in range(n_models):
+            bias = coder.decoder_bias[m * WIDTH : (m + 1) * WIDTH]
+            rebuilt = sum(features[i] * w_dec[m, i] for i in range(FEATURES)) + bias
+            squared_error += float((token[m] - rebuilt).square().sum()) / TOKENS
+        penalties = [
+            value > 0 if objective.activation == "jumprelu" else value * written[i] for i, value in enumerate(features)
+        ]
+        sparsity += sum(penalties) / TOKENS
+    loss = crosscoder_loss(coder, x, objective)
+    assert float(loss.squared_error) == pytest.approx(squared_error, rel=1e-12)
+    assert float(loss.sparsity) == pytest.approx(sparsity, rel=1e-12)
+
+
+def preactivation(coder: Crosscoder, token: Tensor, i: int) -> float:
+    """`sum_m x_m W_enc[m]_i + b_enc_i` of a token [M * d]."""
+    parts = zip(token.view(coder.n_models, WIDTH), coder.encoder_by_model, strict=True)
+    return sum(float(x_m @ w_m[:, i]) for x_m, w_m in parts) + float(coder.encoder_bias[i])
+
+
+def rows_norm(coder: Crosscoder, i: int, penalty: str) -> float:
+    """`c_i`: the models' norms added up, or the norm of all their numbers."""
+    squares = [sum(float(number) ** 2 for number in row[i]) for row in coder.decoder_by_model]
+    return sum(square**0.5 for square in squares) if penalty == "l1" else sum(squares) ** 0.5
+
+
+@pytest.mark.parametrize("n_models", [2, 3])
+@pytest.mark.parametrize("kept", [2, 50])
+def test_the_auxiliary_loss_is_its_formula_written_as_loops(n_models: int, kept: int) -> None:
+    coder, x, dead = random_crosscoder(n_models), batch(n_models), [1, 5, 6, 11]
+    error = x - coder.decode(coder.encode(x))
+    expected = 0.0
+    for token, left in zip(x, error, strict=True):
+        f = {i: max(0.0, preactivation(coder, token, i)) for i in dead}
+        largest = sorted(dead, key=lambda i: -f[i])[:kept]
+        for j in range(n_models * WIDTH):
+            explained = sum(f[i] * float(coder.decoder[i, j]) for i in largest)
+            expected += (float(left[j]) - explained) ** 2 / TOKENS
+    assert float(auxiliary_loss(coder, x, error, torch.tensor(dead), kept)) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("n_models", [2, 3, 4])
