@@ -1,4 +1,6 @@
-"""Crosscoders: one set of features for the residual streams of two, three or many models. Needs torch, nothing of ours.
+"""Crosscoders: one set of features for the residual streams of two, three or many models.
+
+Needs torch, Transformers, SciPy, NumPy and safetensors; of the platform, `lm` and `errors` alone.
 
 data = open_joint({"base": folder_a, "tuned": folder_b}, "train")
 trainer = Trainer(data, TrainingPlan(...))
