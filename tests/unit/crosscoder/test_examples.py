@@ -13,26 +13,36 @@ from rlgen_k8s.lm.load import load_model
 
 LENGTHS = torch.tensor([7, 12, 1, 9, 11, 4, 16])
 N = int(LENGTHS.sum())
+SCALES = (1.0, 2.0, 0.5)
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def n_models(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
 
 
 @pytest.fixture(scope="module")
-def coder() -> Crosscoder:
+def coder(n_models: int) -> Crosscoder:
     """Feature 5 never fires; feature 6 fires enormously."""
     generator = torch.Generator().manual_seed(0)
-    shapes = [(8, 7), (7,), (7, 8), (8,)]
-    coder = Crosscoder(("a", "b"), (1.0, 2.0), *(torch.randn(shape, generator=generator) for shape in shapes))
+    joined = 4 * n_models
+    shapes = [(joined, 7), (7,), (7, joined), (joined,)]
+    tensors = [torch.randn(shape, generator=generator) for shape in shapes]
+    coder = Crosscoder(tuple("abc"[:n_models]), SCALES[:n_models], *tensors)
     coder.encoder_bias[5], coder.encoder_bias[6] = -1e3, 1e5
     return coder
 
 
 @pytest.fixture(scope="module")
-def data() -> JointActivations:
+def data(n_models: int) -> JointActivations:
     generator = torch.Generator().manual_seed(1)
-    return JointActivations(("a", "b"), tuple(torch.randn(N, 4, generator=generator) for _ in range(2)), (1.0, 2.0))
+    raw = tuple(torch.randn(N, 4, generator=generator) for _ in range(n_models))
+    return JointActivations(tuple("abc"[:n_models]), raw, SCALES[:n_models])
 
 
 def all_features(coder: Crosscoder, data: JointActivations) -> Tensor:
-    return torch.stack([coder.encode(torch.cat([data.raw[0][t], 2 * data.raw[1][t]])) for t in range(N)])
+    scaled = [scale * raw for scale, raw in zip(data.scales, data.raw, strict=True)]
+    return torch.stack([coder.encode(torch.cat([x[t] for x in scaled])) for t in range(N)])
 
 
 @pytest.mark.parametrize("batch", [5, 24, 1000])

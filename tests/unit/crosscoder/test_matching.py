@@ -65,8 +65,11 @@ def test_strangers_have_no_partner() -> None:
     assert not matching.same(0.3).any()
 
 
-def test_two_seeds_find_the_same_planted_features(plant: Callable[..., Any], train: Callable[..., Crosscoder]) -> None:
-    planted = plant([[1] * 16, [1] * 16])
+@pytest.mark.parametrize("n_models", [2, 3])
+def test_two_seeds_find_the_same_planted_features(
+    plant: Callable[..., Any], train: Callable[..., Crosscoder], n_models: int
+) -> None:
+    planted = plant([[1] * 16] * n_models)
     first, second = (train(planted.data, seed=seed) for seed in (0, 1))
     writes = measure(first, planted.data, dense_rate=0.5).features.firing_rate > 0.1
     matching = match_features(first.decoder_by_model, second.decoder_by_model)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 
-from rlgen_k8s.crosscoder import Trainer, TrainingPlan, new_crosscoder, normalized_relative_norms, start_apart
+from rlgen_k8s.crosscoder import Trainer, TrainingPlan, model_attribution_scores, new_crosscoder, start_apart
 
 
 def test_halves_started_apart_keep_their_norms_and_tied_encoders() -> None:
@@ -22,11 +23,12 @@ def test_halves_started_apart_keep_their_norms_and_tied_encoders() -> None:
         assert float(cosines.abs().max()) < 0.95
 
 
+@pytest.mark.parametrize("n_models", [2, 3])
 def test_an_exact_copy_has_nothing_of_its_own_only_by_symmetry_unless_started_apart(
-    plant: Callable[..., Any], plan: Callable[..., TrainingPlan]
+    plant: Callable[..., Any], plan: Callable[..., TrainingPlan], n_models: int
 ) -> None:
-    """From a common start NRN is 0.5 to rounding, which measures nothing; from starts of their own it spreads."""
-    data = plant([[1] * 20, [1] * 20]).data
+    """From a common start MAS (of two models NRN) is 1 / M to rounding, which measures nothing; else it spreads."""
+    data = plant([[1] * 20] * n_models).data
     spreads = []
     for apart in (False, True):
         trainer = Trainer(data, plan())
@@ -34,8 +36,8 @@ def test_an_exact_copy_has_nothing_of_its_own_only_by_symmetry_unless_started_ap
             start_apart(trainer.crosscoder, seed=1)
         while trainer.step < trainer.total_steps:
             trainer.advance()
-        nrn = normalized_relative_norms(trainer.crosscoder.decoder_by_model)
-        spreads.append(float((nrn - 0.5).abs().max()))
-    print(f"largest |NRN - 0.5|: common start {spreads[0]:.2g}, started apart {spreads[1]:.2g}")
+        mas = model_attribution_scores(trainer.crosscoder.decoder_by_model)
+        spreads.append(float((mas - 1 / n_models).abs().max()))
+    print(f"largest |MAS - 1 / M|: common start {spreads[0]:.2g}, started apart {spreads[1]:.2g}")
     assert spreads[0] < 1e-6
     assert spreads[1] > 1e-3

@@ -133,11 +133,12 @@ def test_idle_tokens_count_from_the_last_firing(plant: Callable[..., Any], plan:
     assert not trainer.idle_tokens[result.fired].any()
 
 
+@pytest.mark.parametrize("n_models", [2, 3])
 def test_dead_features_come_back_by_the_auxiliary_loss_alone(
-    plant: Callable[..., Any], plan: Callable[..., TrainingPlan]
+    plant: Callable[..., Any], plan: Callable[..., TrainingPlan], n_models: int
 ) -> None:
     """Eight living features cannot write twenty directions; sixteen more write too little to be chosen."""
-    data = plant([[1] * 20, [1] * 20], n_tokens=4000).data
+    data = plant([[1] * 20] * n_models, n_tokens=4000).data
 
     def dead_and_error(weight: float) -> tuple[int, float]:
         settings = plan(
@@ -156,22 +157,25 @@ def test_dead_features_come_back_by_the_auxiliary_loss_alone(
     assert left_with_it < left_without / 2
 
 
+@pytest.mark.parametrize("n_models", [2, 3])
 def test_batch_topk_keeps_as_many_features_without_a_batch_as_with_one(
-    plant: Callable[..., Any], train: Callable[..., Crosscoder]
+    plant: Callable[..., Any], train: Callable[..., Crosscoder], n_models: int
 ) -> None:
     """Of the 2.4 directions of a mean token it may keep 2."""
-    data = plant([[1] * 20, [1] * 20]).data
+    data = plant([[1] * 20] * n_models).data
     coder = train(data, activation="batch_topk", active_features=2)
     x = next(data.chunks(4096))
     assert float((coder.encode(x) > 0).sum(dim=1).float().mean()) == pytest.approx(2, rel=0.05)
 
 
+@pytest.mark.parametrize("n_models", [2, 3])
 @pytest.mark.parametrize("changes", [VARIANTS[name] for name in ("relu", "l2", "jumprelu")])
 def test_bf16_products_explain_as_much_held_out_variance(
-    plant: Callable[..., Any], train: Callable[..., Crosscoder], changes: dict[str, Any]
+    plant: Callable[..., Any], train: Callable[..., Crosscoder], changes: dict[str, Any], n_models: int
 ) -> None:
     """Within 0.3 points of fp32, in every model. (With batch_topk two seeds differ by more than two precisions.)"""
-    data = plant([[1] * 14 + [0] * 6, [1] * 8 + [0] * 6 + [1] * 6], n_tokens=8000).data
+    present = [[1] * 14 + [0] * 6, [1] * 8 + [0] * 6 + [1] * 6, [1] * 20]
+    data = plant(present[:n_models], n_tokens=8000).data
     seen, held_out = (
         replace(data, raw=tuple(raw[part] for raw in data.raw)) for part in (slice(4000), slice(4000, None))
     )

@@ -71,17 +71,22 @@ class Case(NamedTuple):
     penalty: Penalty
 
 
-def case(dtype: torch.dtype, density: float) -> Case:
+def case(dtype: torch.dtype, density: float, n_models: int = 2) -> Case:
     generator = torch.Generator().manual_seed(0)
     shapes = {"encoder": (WIDTH, FEATURES), "encoder_bias": (FEATURES,), "decoder": (FEATURES, WIDTH)}
     tensors = {name: normal(generator, dtype, *shape) for name, shape in shapes.items()}
-    coder = Crosscoder(("a", "b"), (1.0, 1.0), **tensors, decoder_bias=torch.zeros(WIDTH, dtype=dtype))
+    names = tuple("abc"[:n_models])
+    coder = Crosscoder(names, (1.0,) * n_models, **tensors, decoder_bias=torch.zeros(WIDTH, dtype=dtype))
     there = torch.rand(TOKENS, FEATURES, generator=generator) < density
     there[3], there[:, 5] = False, False  # a token with no feature, a feature of no token
     features = normal(generator, dtype, TOKENS, FEATURES).abs() * there
     x, residual = (normal(generator, dtype, TOKENS, WIDTH) for _ in range(2))
     return Case(
-        coder, features, x, residual, Penalty(normal(generator, dtype, FEATURES, 2), normal(generator, dtype, FEATURES))
+        coder,
+        features,
+        x,
+        residual,
+        Penalty(normal(generator, dtype, FEATURES, n_models), normal(generator, dtype, FEATURES)),
     )
 
 
@@ -100,7 +105,7 @@ def dense(of: Case) -> dict[str, Tensor]:
     """The same by plain products of whole matrices."""
     decoder, features, residual = of.coder.decoder, of.features, of.residual
     at = (2 / TOKENS * residual @ decoder.T + of.penalty.features) * (features > 0)
-    pulled = (decoder.view(FEATURES, 2, -1) * of.penalty.pull[:, :, None]).flatten(1)
+    pulled = (decoder.view(FEATURES, of.coder.n_models, -1) * of.penalty.pull[:, :, None]).flatten(1)
     return {
         "encoder": of.x.T @ at,
         "encoder_bias": at.sum(dim=0),
@@ -109,13 +114,14 @@ def dense(of: Case) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.parametrize("n_models", [2, 3])
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
 def test_kernels_give_what_dense_products_give(
-    triton_products: "type[TritonProducts]", dtype: torch.dtype, tolerance: float, density: float
+    triton_products: "type[TritonProducts]", dtype: torch.dtype, tolerance: float, density: float, n_models: int
 ) -> None:
     """Tolerance: a few roundings of the type beside sums of 540 products of about 1."""
-    of = case(dtype, density)
+    of = case(dtype, density, n_models)
     expected = dense(of)
     for name, got in by(triton_products(of.coder, dtype), of).items():
         torch.testing.assert_close(got, expected[name], rtol=tolerance, atol=10 * tolerance)

@@ -12,22 +12,24 @@ from rlgen_k8s.crosscoder.matching import Matching
 from rlgen_k8s.errors import UserError
 
 
-def crosscoder(n_features: int) -> Crosscoder:
+def crosscoder(n_features: int, n_models: int = 2) -> Crosscoder:
     """Reads one unit of model a a feature, so that what fires is what the data says."""
-    encoder = torch.cat([torch.eye(n_features), torch.zeros(n_features, n_features)])
+    encoder = torch.cat([torch.eye(n_features), torch.zeros((n_models - 1) * n_features, n_features)])
     zeros = torch.zeros(n_features)
-    return Crosscoder(("a", "b"), (1.0, 1.0), encoder, zeros, encoder.T.clone(), torch.zeros(2 * n_features))
+    names, scales = tuple("abc"[:n_models]), (1.0,) * n_models
+    return Crosscoder(names, scales, encoder, zeros, encoder.T.clone(), torch.zeros(n_models * n_features))
 
 
-def test_share_of_use_counts_firings_and_draws_sequences() -> None:
+@pytest.mark.parametrize("n_models", [2, 3])
+def test_share_of_use_counts_firings_and_draws_sequences(n_models: int) -> None:
     lengths = torch.tensor([3, 10, 1, 6] * 10)
     n, generator = int(lengths.sum()), torch.Generator().manual_seed(0)
     # Sequences differ in what fires, so drawing tokens instead would give a much narrower interval.
     rate = torch.rand(len(lengths), 4, generator=generator).repeat_interleave(lengths, dim=0)
     raw = (torch.rand(n, 4, generator=generator) < rate).float()
-    data = JointActivations(("a", "b"), (raw, raw), (1.0, 1.0))
+    data = JointActivations(tuple("abc"[:n_models]), (raw,) * n_models, (1.0,) * n_models)
     groups = torch.tensor([[True, False, False, True], [False] * 4])
-    found = share_of_use(crosscoder(4), data, groups, lengths, batch=16)
+    found = share_of_use(crosscoder(4, n_models), data, groups, lengths, batch=16)
     assert found.value.tolist() == pytest.approx([float(raw[:, [0, 3]].sum() / raw.sum()), 0.0])
     parts = [(float(part[:, [0, 3]].sum()), float(part.sum())) for part in raw.split(lengths.tolist())]
     drawn = np.random.default_rng(0).integers(0, len(parts), (4000, len(parts)))
