@@ -9,11 +9,11 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 IMPATIENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-"""Nothing waits long for a server that is down: the spool keeps the events, and they are sent again later."""
+"""Nothing waits long for a server that is down: the spool keeps the events, and they are sent again later. MLflow sends
+nothing twice: a server that answers late would have two runs of one attempt. The spool looks what is there."""
 
 
 def be_quiet() -> None:
