@@ -85,14 +85,16 @@ class Asked:
 
 
 def estimates(study: Study, nodes: Sequence[Node]) -> dict[str, Estimate]:
-    """An estimate by task. Empty unless the shapes of base and teacher are known."""
+    """An estimate by task, of `nodes` in the DAG's order and of what they read. Empty unless the shapes of base and
+    teacher are known. Raises `UserError` for settings of which no such task can be made."""
     base, teacher = architecture(study.base), architecture(study.teacher)
     if base is None or teacher is None:
         return {}
     small = on_cores(study)
     device = core(study.cost) if small else gpu(study.cost)
     found: dict[str, Estimate] = {}
-    for node in nodes:
+    wanted = {each.name: each for node in nodes for each in (*node.dependencies, node)}
+    for node in wanted.values():
         if node.stage not in _BY_STAGE:
             continue
         model = teacher if node.name.startswith("teacher") or node.stage == "traces" else base

@@ -29,10 +29,9 @@ def run_study(name: str, assignments: list[str], rebuild: list[str], until: list
     console = Console(highlight=False)
     with only_run(study.name, place.path / "locks"):
         store = open_store(place.store)
-        nodes = plan(study)
-        verdicts = judge(nodes, store, rebuild, until)
+        verdicts = judge(plan(study), store, rebuild, until)
         todo = [verdict.node for verdict in verdicts if verdict.runs]
-        refuse_what_cannot_fit(study, todo, estimates(study, nodes))
+        refuse_what_cannot_fit(study, todo, estimates(study, todo))
         remove_old(verdicts, store)
         code = _run(study, verdicts, place, console) if todo else 0
         if not todo:

@@ -34,9 +34,9 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
     """Print a verdict a line, and what is still to be paid. Raises `UserError` for what cannot fit."""
     study = load_study(name, assignments)
     store = open_store(home().store)
-    nodes = plan(study)
-    verdicts = judge(nodes, store, until=until)
-    estimated = estimates(study, nodes)
+    verdicts = judge(plan(study), store, until=until)
+    todo = [verdict.node for verdict in verdicts if verdict.runs]
+    estimated = estimates(study, todo)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "verdict", "result", "cost", "why"):
         table.add_column(heading, no_wrap=heading != "why", overflow="fold")
@@ -53,7 +53,7 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
     terminal.print(_totals(name, verdicts, estimated, store.uri))
     if of := rehearses(name):
         terminal.print(f"rehearses {of}: `rlgen settings {name}` says which settings are not that study's own")
-    refuse_what_cannot_fit(study, [verdict.node for verdict in verdicts if verdict.runs], estimated)
+    refuse_what_cannot_fit(study, todo, estimated)
 
 
 def _cost(verdict: Verdict, estimated: Mapping[str, Estimate]) -> str:

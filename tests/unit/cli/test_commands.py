@@ -57,6 +57,14 @@ def test_a_study_that_cannot_fit_is_neither_planned_nor_run(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_a_later_task_lacks_keeps_no_earlier_one_from_its_plan(tmp_path):
+    few = ("--set", "problems.size=20")
+    assert rlgen("plan", "tiny", *few, "--until", "problems", home=tmp_path).returncode == 0
+    done = rlgen("plan", "tiny", *few, home=tmp_path)
+    assert done.returncode == 2
+    assert "5 checkpoints need at least 5" in done.stderr
+
+
 def test_render_prints_the_workflow_for_argo(tmp_path):
     workflow = yaml.safe_load(rlgen("render", "tiny", home=tmp_path).stdout)
     assert (workflow["kind"], workflow["apiVersion"]) == ("Workflow", "argoproj.io/v1alpha1")

@@ -2,7 +2,6 @@
 
 from rlgen_k8s.cost.estimates import estimates
 from rlgen_k8s.cost.fits import refuse_what_cannot_fit
-from rlgen_k8s.dag.nodes import plan
 from rlgen_k8s.errors import UserError
 from rlgen_k8s.runners.argo.doctor.check import Check, Situation
 
@@ -12,8 +11,8 @@ def fit(situation: Situation) -> Check:
     study = situation.study
     if study is None:
         return Check("fit", True, "no study named")
-    estimated = estimates(study, plan(study))
     try:
+        estimated = estimates(study, situation.todo)
         refuse_what_cannot_fit(study, situation.todo, estimated)
     except UserError as error:
         return Check("fit", False, str(error))
