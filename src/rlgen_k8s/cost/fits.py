@@ -1,5 +1,6 @@
 """What a study asks for and cannot get: refused before anything is paid, with the setting to change."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from rlgen_k8s.cost.estimates import Estimate, on_cores
@@ -79,7 +80,8 @@ def _check_memory(study: Study, node: Node, estimate: Estimate) -> None:
 def _check_disk(node: Node, estimate: Estimate) -> None:
     needed = estimate.scratch / GIB
     if needed > node.shape.disk:
+        asked = f"{math.ceil(needed)}" if needed > 1 else f"{needed:.2g}"
         raise UserError(
-            f"{node.name}: needs {needed:.0f} GiB on the node's disk and pods.{node.stage}.disk={node.shape.disk:g}; "
-            f"set pods.{node.stage}.disk to at least {needed:.0f}"
+            f"{node.name}: needs {asked} GiB on the node's disk and pods.{node.stage}.disk={node.shape.disk:g}; "
+            f"set pods.{node.stage}.disk to at least {asked}"
         )
