@@ -103,7 +103,9 @@ def test_it_makes_the_environment_with_vllm_from_the_lock_beside_the_other(tmp_p
 
 def test_make_gpu_check_makes_it_and_make_clean_removes_it() -> None:
     made, removed = (
-        subprocess.run(["make", "--no-print-directory", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            ["make", "--no-print-directory", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         for target in ("gpu-check", "clean")
     )
     assert made.splitlines()[-2:] == ["platform/environment.sh vllm", ".venv/bin/python -m tests.bench.gpu_check"]

@@ -1,6 +1,7 @@
 """How large the data are, before any of them is there: the real sets by their cards, made-up ones by their settings."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from rlgen_k8s.lm.harness.names import MultipleChoiceTask
 from rlgen_k8s.stages.mirror.settings import MirrorSettings
@@ -38,8 +39,12 @@ def world_rows(settings: MirrorSettings) -> int:
 
 
 def mirror_bytes(settings: MirrorSettings) -> float:
-    """Bytes of all sets."""
-    return WORLD_ROW_BYTES * world_rows(settings) if settings.kind == "world" else MIRROR_BYTES
+    """Bytes of all sets; of a folder, those that it has on this machine."""
+    if settings.kind == "world":
+        return WORLD_ROW_BYTES * world_rows(settings)
+    if settings.path is not None:
+        return sum(path.stat().st_size for path in Path(settings.path).rglob("*") if path.is_file())
+    return MIRROR_BYTES
 
 
 def choice_tokens(settings: MirrorSettings, tasks: Iterable[MultipleChoiceTask], limit: int | None) -> float:

@@ -53,7 +53,7 @@ def test_given_a_result_made_here_when_submitted_then_it_is_a_hit_and_the_other_
 def test_given_checks_that_fail_when_submitted_then_it_says_which_and_creates_nothing(cluster, small):
     before = set(cluster.names())
 
-    said = cluster.rlgen("submit", "tiny", *sets(small), "--set", "pods.mirror.memory=999", code=2)
+    said = cluster.rlgen("submit", "tiny", *sets(small), "--set", "pods.mirror.memory=999", "--until", "mirror", code=2)
 
     assert "FAIL nodes" in said
     assert "pods.mirror.memory" in said

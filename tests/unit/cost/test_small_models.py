@@ -125,3 +125,11 @@ def test_processes_that_share_a_core_do_not_make_each_other_faster():
     assert by_processes[0] == by_processes[1]
     shared = seconds("sft.deepspeed_stage=2", "sft.per_device_batch=64", "sft.processes=2", "pods.sft.cpu=2")["sft"]
     assert shared < by_processes[0]
+
+
+def test_a_mirror_that_is_a_folder_is_as_large_as_the_folder(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/rows.parquet").write_bytes(bytes(10**6))
+    study = load_study("tiny", ["mirror.kind=folder", f"mirror.path={tmp_path}"])
+    [mirror] = [node for node in plan(study) if node.name == "mirror"]
+    assert estimates(study, [mirror])["mirror"].store == 10**6
