@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import torch
 from tests.bench import bench_crosscoder
+from tests.bench.shapes import qwen3
 from tests.bench.timing import seconds
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from rlgen_k8s.cost.architectures import architecture
 from rlgen_k8s.cost.rates import crosscoder_flops
@@ -35,18 +36,7 @@ def main() -> None:
     torch.manual_seed(0)
     shape = architecture(ModelSettings())
     assert shape is not None
-    config = Qwen3Config(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head,
-        tie_word_embeddings=shape.tied,
-        eos_token_id=None,
-    )
-    model = Qwen3ForCausalLM(config)
+    model = Qwen3ForCausalLM(qwen3(shape))
 
     def ids(rows: int, length: int) -> torch.Tensor:
         return torch.randint(shape.vocabulary, (rows, length))

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import torch
 from tests.bench import bench_crosscoder, bench_harvest, bench_stream, gpu_trainings
+from tests.bench.shapes import qwen3
 from tests.bench.timing import peak_memory, seconds
-from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen3Config
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlgen_k8s.cost.architectures import ARCHITECTURES, Architecture
 from rlgen_k8s.crosscoder.sparse import SparseProducts
@@ -58,19 +59,8 @@ SMALL = Sizes("cpu", Architecture(4, 32, 64, 2, 2, 16, 64, tied=True), 32, 16, 4
 
 def random_model(sizes: Sizes) -> PreTrainedModel:
     """Random weights in bf16."""
-    shape = sizes.model
-    config = Qwen3Config(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head,
-        tie_word_embeddings=shape.tied,
-    )
     with torch.device(sizes.device):
-        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+        return AutoModelForCausalLM.from_config(qwen3(sizes.model), dtype=torch.bfloat16).eval()
 
 
 def crosscoder(sizes: Sizes) -> Iterator[Row]:

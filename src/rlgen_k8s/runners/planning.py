@@ -46,7 +46,7 @@ def show_plan(name: str, assignments: list[str], until: list[str]) -> None:
         table.add_row(verdict.node.name, f"[{style}]{word}[/]", address, _cost(verdict, estimated), reason)
     terminal = console()
     terminal.print(table)
-    if estimated and any(verdict.runs for verdict in verdicts):
+    if estimated:
         terminal.print(cost_table(verdicts, estimated))
         if any(verdict.node.shape.gpus for verdict in verdicts):
             terminal.print(totals(verdicts, estimated, study.cost))
